@@ -1,0 +1,16 @@
+//! The words every other crate speaks: object trees and their metadata, keys, `Status`, field paths, selectors, quantities, time.
+//!
+//! Not here: anything that knows a kind's fields (`kinds`), formats (`codec`), or I/O.
+//! An object is a `serde_json::Value`; typed views (`k8s_openapi`) are made only where code thinks about one kind.
+//! Start with `key` and `meta`, then `status`.
+
+pub mod field;
+pub mod key;
+pub mod meta;
+pub mod names;
+pub mod quantity;
+pub mod selector;
+pub mod status;
+pub mod time;
+
+pub use serde_json::{Map, Value};
