@@ -1,1 +1,30 @@
-//! pki
+//! Certificates of a cluster: its authorities, what they issue, and TLS settings made from them.
+//!
+//! Keys are ECDSA P-256. Only authorities and the token key live on disk; serving and client certificates of the server are
+//! issued anew at each start, so they cannot expire unnoticed. Not here: who may ask for a certificate (`apiserver`, CSRs).
+
+mod issue;
+pub mod tls;
+pub mod token;
+
+pub use issue::{Authority, Error, KeyPair, Leaf, Subject, Usage, subject};
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Writes a secret so that only root reads it, whole or not at all.
+pub fn write_private(path: &Path, content: &str) -> Result<(), Error> {
+    let at = |e| Error::File(path.to_owned(), e);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(at)?;
+    }
+    let partial = path.with_extension("partial");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial).map_err(at)?;
+    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(at)?;
+    fs::rename(&partial, path).map_err(at)
+}
+
+#[cfg(test)]
+mod tests;
