@@ -1,1 +1,19 @@
-//! patching
+//! The four ways to change an object: JSON patch, merge patch, strategic merge patch and server-side apply.
+//!
+//! Trees in, trees out: decoding bodies, defaults and validation happen elsewhere. All answers, texts and codes are upstream's.
+//! Not here: retries on a moved revision (`registry`), which fields a subresource may touch (`strategies`).
+//! Start with `json_patch`, `merge_patch` and `strategic_merge`; `apply` is the server-side one.
+
+mod error;
+pub mod go_text;
+mod json_patch;
+mod merge_patch;
+mod strategic;
+
+pub use error::Error;
+pub use json_patch::json_patch;
+pub use merge_patch::merge_patch;
+pub use strategic::strategic_merge;
+
+#[cfg(test)]
+mod tests;
