@@ -1,1 +1,11 @@
-//! oci-runtime
+//! The embedded container runtime: pods as real processes in real namespaces, one small shim per pod.
+//!
+//! What it is: [`runtime::Runtime`], the words of the CRI as a trait, and its implementation over shims.
+//! What it is not: it pulls no images, makes no network links, resolves no volumes and decides nothing; the kubelet does.
+//!
+//! Start reading at [`spec`] (what a caller asks for), then [`runtime`] (what it can ask).
+#![allow(unsafe_code)]
+
+pub mod runtime;
+pub mod spec;
+pub mod status;
