@@ -6,6 +6,11 @@
 //! Not here: formats (`codec`), defaults that need logic and validation (`strategies`), printer cells (`show`).
 //! Invariant: no crate above has a table keyed by kind that repeats a fact which stands here.
 
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use object::key::{GroupResource, GroupVersionKind};
@@ -21,7 +26,54 @@ pub struct Type {
     pub name: String,
     /// In the order of the Go struct; inline structs are flattened.
     pub fields: Vec<Field>,
+    /// Group and version are `*` for a type that every group knows (`DeleteOptions`, `WatchEvent`).
     pub group_version_kinds: Vec<GroupVersionKind>,
+    /// How server-side apply merges a value of this type (`x-kubernetes-map-type`), also as an item of a list.
+    pub merge: Merge,
+    /// `x-kubernetes-unions`, for OpenAPI only.
+    pub unions: Option<Value>,
+    /// The protobuf message, by ascending tags. Empty for a type that has none.
+    pub wire: Vec<Wire>,
+    /// Positions of the fields in the order of their names.
+    by_name: Vec<u16>,
+}
+
+impl Type {
+    pub fn new(name: &str, fields: Vec<Field>) -> Self {
+        let mut by_name: Vec<u16> = (0..fields.len() as u16).collect();
+        by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
+        Type {
+            name: name.to_owned(),
+            fields,
+            group_version_kinds: Vec::new(),
+            merge: Merge::Unmarked,
+            unions: None,
+            wire: Vec::new(),
+            by_name,
+        }
+    }
+
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        let at = self.by_name.binary_search_by(|i| self.fields[usize::from(*i)].name.as_str().cmp(name)).ok()?;
+        Some(&self.fields[usize::from(self.by_name[at])])
+    }
+}
+
+/// One entry of a protobuf message.
+#[derive(Debug)]
+pub enum Wire {
+    /// `field` is a position in `Type::fields`.
+    Field { tag: u32, field: u16 },
+    /// A message of its own on the wire whose fields stand among the others' in JSON (Go's inline struct).
+    Inline { tag: u32, parts: Vec<Wire> },
+}
+
+impl Wire {
+    pub fn tag(&self) -> u32 {
+        match self {
+            Wire::Field { tag, .. } | Wire::Inline { tag, .. } => *tag,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -41,6 +93,27 @@ pub struct Field {
     pub patch: Option<PatchStrategy>,
     /// A constant default (`protocol: TCP`).
     pub default: Option<Value>,
+    /// The known values of a string (`enum`), sorted; empty when any will do.
+    pub allowed: Vec<String>,
+}
+
+impl Field {
+    /// A plain optional value off the protobuf wire.
+    pub fn new(name: &str, shape: Shape) -> Self {
+        Field {
+            name: name.to_owned(),
+            shape,
+            tag: 0,
+            required: false,
+            pointer: false,
+            omit_empty: false,
+            omit_zero: false,
+            merge: Merge::Unmarked,
+            patch: None,
+            default: None,
+            allowed: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +138,15 @@ pub enum Shape {
     Struct(TypeId),
     List(Box<Shape>),
     Map(Box<Shape>),
+    /// A JSON schema or something simpler (`items`, `additionalProperties`, `dependencies` of a CRD's schema); merged as a whole.
+    SchemaOr(TypeId, SchemaAlternative),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaAlternative {
+    Schemas,
+    Bool,
+    Strings,
 }
 
 /// List and map types of server-side apply (`x-kubernetes-list-type`, `-map-type`). A list without a marker is atomic; a map or struct granular.
@@ -93,6 +175,7 @@ pub struct Resource {
     pub group: String,
     pub version: String,
     pub kind: String,
+    pub list_kind: String,
     pub plural: String,
     pub singular: String,
     pub namespaced: bool,
@@ -102,6 +185,8 @@ pub struct Resource {
     pub categories: Vec<String>,
     pub subresources: Vec<Subresource>,
     pub type_id: TypeId,
+    /// The group whose key space holds it: differs from `group` only for resources that two groups serve (events).
+    pub storage_group: String,
     /// The version whose form is stored, when several versions of one resource are served.
     pub storage_version: String,
 }
@@ -133,36 +218,68 @@ impl Resource {
 /// All kinds and types known at one moment. Cheap to share, never changed: a CRD makes a new one.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    pub types: Vec<Type>,
+    pub types: Vec<Arc<Type>>,
     pub resources: Vec<Arc<Resource>>,
     /// Groups in discovery order, each with its versions, preferred first.
     pub groups: Vec<Group>,
+    /// By the one name that is nearly unique; the few that share it are told apart by a scan.
+    resources_by_plural: HashMap<String, Vec<u32>>,
+    resources_by_kind: HashMap<String, Vec<u32>>,
+    types_by_kind: HashMap<String, Vec<TypeId>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Group {
     pub name: String,
     pub versions: Vec<String>,
 }
 
 impl Catalog {
+    pub fn new(types: Vec<Arc<Type>>, resources: Vec<Arc<Resource>>, groups: Vec<Group>) -> Self {
+        let mut catalog = Catalog { types, resources, groups, ..Catalog::default() };
+        for (i, resource) in catalog.resources.iter().enumerate() {
+            catalog.resources_by_plural.entry(resource.plural.clone()).or_default().push(i as u32);
+            catalog.resources_by_kind.entry(resource.kind.clone()).or_default().push(i as u32);
+        }
+        for (i, ty) in catalog.types.iter().enumerate() {
+            for kind in &ty.group_version_kinds {
+                catalog.types_by_kind.entry(kind.kind.clone()).or_default().push(TypeId(i as u32));
+            }
+        }
+        catalog
+    }
+
     pub fn get(&self, id: TypeId) -> &Type {
         &self.types[id.0 as usize]
     }
+
     pub fn resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resources.iter().find(|r| r.plural == plural && r.version == version && r.group == group)
+        let same = self.resources_by_plural.get(plural)?;
+        same.iter().map(|i| &self.resources[*i as usize]).find(|r| r.version == version && r.group == group)
     }
+
     pub fn by_kind(&self, kind: &GroupVersionKind) -> Option<&Arc<Resource>> {
-        self.resources.iter().find(|r| r.kind == kind.kind && r.version == kind.version && r.group == kind.group)
+        let same = self.resources_by_kind.get(&kind.kind)?;
+        same.iter().map(|i| &self.resources[*i as usize]).find(|r| r.version == kind.version && r.group == kind.group)
     }
+
     /// The type of any kind that may be a body, also of those that are no resource (`DeleteOptions`, `Scale`, `Status`).
     pub fn type_of(&self, kind: &GroupVersionKind) -> Option<TypeId> {
-        self.types.iter().position(|t| t.group_version_kinds.contains(kind)).map(|i| TypeId(i as u32))
+        let same = self.types_by_kind.get(&kind.kind)?;
+        let is_of = |id: &&TypeId, group: &str, version: &str| {
+            self.get(**id).group_version_kinds.iter().any(|k| k.kind == kind.kind && k.version == version && k.group == group)
+        };
+        same.iter().find(|id| is_of(id, &kind.group, &kind.version)).or_else(|| same.iter().find(|id| is_of(id, "*", "*"))).copied()
+    }
+
+    /// A struct by its OpenAPI name. Slow: for tests and start-up.
+    pub fn type_named(&self, name: &str) -> Option<TypeId> {
+        self.types.iter().position(|t| t.name == name).map(|i| TypeId(i as u32))
     }
 }
 
 /// The catalog of v1.37's built-in kinds.
 pub fn builtin() -> &'static Arc<Catalog> {
     static BUILTIN: std::sync::OnceLock<Arc<Catalog>> = std::sync::OnceLock::new();
-    BUILTIN.get_or_init(Arc::default)
+    BUILTIN.get_or_init(|| Arc::new(table::builtin()))
 }
