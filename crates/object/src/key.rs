@@ -76,3 +76,36 @@ impl fmt::Display for GroupVersionKind {
         write!(f, "{}, Kind={}", self.api_version(), self.kind)
     }
 }
+
+/// Group, version and plural name: what a URL is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupVersionResource {
+    pub group: String,
+    pub version: String,
+    pub resource: String,
+}
+
+impl GroupVersionResource {
+    pub fn new(group: impl Into<String>, version: impl Into<String>, resource: impl Into<String>) -> Self {
+        GroupVersionResource { group: group.into(), version: version.into(), resource: resource.into() }
+    }
+
+    /// The one a typed view belongs to.
+    pub fn of<K: k8s_openapi::Resource>() -> Self {
+        GroupVersionResource::new(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT)
+    }
+
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.group.as_str(), self.resource.as_str())
+    }
+
+    /// The URL path of the whole collection, or with a namespace of its part.
+    pub fn collection_path(&self, namespace: &str) -> String {
+        let root = if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
+        if namespace.is_empty() { format!("{root}/{}", self.resource) } else { format!("{root}/namespaces/{namespace}/{}", self.resource) }
+    }
+
+    pub fn path(&self, key: &ObjectKey) -> String {
+        format!("{}/{}", self.collection_path(&key.namespace), key.name)
+    }
+}
