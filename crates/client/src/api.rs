@@ -7,13 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::{Metadata, NamespaceResourceScope, Resource};
 use object::Value;
 use object::key::{GroupVersionResource, ObjectKey};
+use object::plan::{DeleteOptions, PatchKind, key_of};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
-use crate::options::{DeleteOptions, PatchKind, Query, Selection};
+use crate::options::{Query, Selection};
 use crate::transport::Error;
-use crate::watch::{Start, Watch};
+use crate::watch::{Start, Watch, Watched};
 
 /// A typed view with metadata: every built-in kind.
 pub trait Kind: Resource + Metadata<Ty = ObjectMeta> + DeserializeOwned + Serialize + Send + Sync + 'static {}
@@ -21,11 +22,6 @@ impl<K: Resource + Metadata<Ty = ObjectMeta> + DeserializeOwned + Serialize + Se
 
 pub fn is_namespaced<K: Resource<Scope: 'static>>() -> bool {
     TypeId::of::<K::Scope>() == TypeId::of::<NamespaceResourceScope>()
-}
-
-/// How an object is addressed; its name may still be unset.
-pub fn key_of(metadata: &ObjectMeta) -> ObjectKey {
-    ObjectKey::new(metadata.namespace.as_deref().unwrap_or(""), metadata.name.as_deref().unwrap_or(""))
 }
 
 /// One answer to a list request.
@@ -115,12 +111,12 @@ impl<K: Kind> Api<K> {
 }
 
 /// Lists objects of any view, which `T` need not know to be a kind.
-pub async fn list<T: DeserializeOwned>(client: &Client, resource: &GroupVersionResource, selection: &Selection) -> Result<List<T>, Error> {
+pub async fn list<T: Watched>(client: &Client, resource: &GroupVersionResource, selection: &Selection) -> Result<List<T>, Error> {
     list_page(client, resource, selection, Query::default()).await
 }
 
 /// Lists with further query terms: `limit`, `continue`, `resourceVersion`.
-pub async fn list_page<T: DeserializeOwned>(
+pub async fn list_page<T: Watched>(
     client: &Client,
     resource: &GroupVersionResource,
     selection: &Selection,
@@ -128,5 +124,5 @@ pub async fn list_page<T: DeserializeOwned>(
 ) -> Result<List<T>, Error> {
     let mut query = selection.query();
     query.append(&further);
-    client.get(&format!("{}{}", resource.collection_path(&selection.namespace), query.as_str())).await
+    client.get_as(&format!("{}{}", resource.collection_path(&selection.namespace), query.as_str()), T::ACCEPT).await
 }

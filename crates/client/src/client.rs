@@ -7,11 +7,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use object::Value;
+use object::plan::{DeleteOptions, PatchKind};
 use object::status::Status;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::options::{DeleteOptions, PatchKind};
+use crate::options::{content_type, patch_query};
 use crate::transport::{Body, Error, Transport};
 
 /// As long as the server itself allows a request to take (upstream: `--request-timeout` 1m0s).
@@ -62,7 +63,14 @@ impl Client {
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.call(request(Method::GET, path, None, Bytes::new())?).await
+        self.get_as(path, "application/json").await
+    }
+
+    /// `accept` is the media type asked for, such as the one of partial metadata.
+    pub async fn get_as<T: DeserializeOwned>(&self, path: &str, accept: &'static str) -> Result<T, Error> {
+        let mut request = request(Method::GET, path, None, Bytes::new())?;
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        self.call(request).await
     }
 
     pub async fn create<T: DeserializeOwned>(&self, path: &str, object: &impl Serialize) -> Result<T, Error> {
@@ -74,8 +82,8 @@ impl Client {
     }
 
     pub async fn patch<T: DeserializeOwned>(&self, path: &str, kind: PatchKind, patch: &Value) -> Result<T, Error> {
-        let path = format!("{path}{}", kind.query().as_str());
-        self.call(request(Method::PATCH, &path, Some(kind.content_type()), encoded(patch)?)?).await
+        let path = format!("{path}{}", patch_query(kind).as_str());
+        self.call(request(Method::PATCH, &path, Some(content_type(kind)), encoded(patch)?)?).await
     }
 
     /// Answers the object as it was last, or a `Status` that names it.

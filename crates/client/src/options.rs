@@ -1,7 +1,6 @@
 //! What a request may ask for beside its path, and how that is written into a query.
 
-use object::Value;
-use serde_json::json;
+use object::plan::PatchKind;
 
 /// Which objects of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,79 +33,22 @@ impl Selection {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchKind {
-    Json,
-    Merge,
-    Strategic,
-    /// Server-side apply; `force` takes over fields of others.
-    Apply {
-        field_manager: &'static str,
-        force: bool,
-    },
-}
-
-impl PatchKind {
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            PatchKind::Json => "application/json-patch+json",
-            PatchKind::Merge => "application/merge-patch+json",
-            PatchKind::Strategic => "application/strategic-merge-patch+json",
-            PatchKind::Apply { .. } => "application/apply-patch+yaml",
-        }
-    }
-
-    pub(crate) fn query(self) -> Query {
-        let mut query = Query::default();
-        if let PatchKind::Apply { field_manager, force } = self {
-            query.add("fieldManager", field_manager);
-            query.add("force", if force { "true" } else { "false" });
-        }
-        query
+pub(crate) fn content_type(kind: PatchKind) -> &'static str {
+    match kind {
+        PatchKind::Json => "application/json-patch+json",
+        PatchKind::Merge => "application/merge-patch+json",
+        PatchKind::Strategic => "application/strategic-merge-patch+json",
+        PatchKind::Apply { .. } => "application/apply-patch+yaml",
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Propagation {
-    Background,
-    Foreground,
-    Orphan,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeleteOptions {
-    pub grace_period_seconds: Option<i64>,
-    pub propagation: Option<Propagation>,
-    pub uid: Option<String>,
-    pub resource_version: Option<String>,
-}
-
-impl DeleteOptions {
-    /// Deletes only the object that was seen, not a later one of the same name.
-    pub fn only(uid: impl Into<String>) -> Self {
-        DeleteOptions { uid: Some(uid.into()), ..DeleteOptions::default() }
+pub(crate) fn patch_query(kind: PatchKind) -> Query {
+    let mut query = Query::default();
+    if let PatchKind::Apply { field_manager, force } = kind {
+        query.add("fieldManager", field_manager);
+        query.add("force", if force { "true" } else { "false" });
     }
-
-    pub(crate) fn to_value(&self) -> Value {
-        let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
-        if let Some(seconds) = self.grace_period_seconds {
-            options["gracePeriodSeconds"] = seconds.into();
-        }
-        if let Some(propagation) = self.propagation {
-            options["propagationPolicy"] = match propagation {
-                Propagation::Background => "Background",
-                Propagation::Foreground => "Foreground",
-                Propagation::Orphan => "Orphan",
-            }
-            .into();
-        }
-        for (field, value) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
-            if let Some(value) = value {
-                options["preconditions"][field] = value.as_str().into();
-            }
-        }
-        options
-    }
+    query
 }
 
 /// A query string in the making.

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::Method;
+use http::{HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::Value;
@@ -53,8 +53,11 @@ pub enum Event<T> {
     },
 }
 
-/// What a watch can carry: anything that tells its revision.
+/// What a list or a watch can carry: anything that tells its revision.
 pub trait Watched: DeserializeOwned + Send + 'static {
+    /// The media type to ask for.
+    const ACCEPT: &'static str = "application/json";
+
     fn resource_version(&self) -> &str;
 }
 
@@ -137,7 +140,9 @@ impl<T: Watched> Watch<T> {
                 Start::After(revision) => format!("resourceVersion={revision}"),
             };
             let path = format!("{}{}{separator}watch=true&allowWatchBookmarks=true&{from}", self.path, self.query);
-            match self.client.send(request(Method::GET, &path, None, Bytes::new())?).await {
+            let mut request = request(Method::GET, &path, None, Bytes::new())?;
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(T::ACCEPT));
+            match self.client.send(request).await {
                 Ok(response) => {
                     self.open = Some(Lines::new(response.into_body()));
                     return Ok(());

@@ -8,6 +8,7 @@ pub mod field;
 pub mod key;
 pub mod meta;
 pub mod names;
+pub mod plan;
 pub mod quantity;
 pub mod selector;
 pub mod status;
