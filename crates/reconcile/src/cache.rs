@@ -1,0 +1,324 @@
+//! `Cache<K>`: the objects of one kind as they stood at one revision, kept by its informer; and indexes over them.
+//!
+//! Reading never waits. Objects come in key order, so that equal clusters give equal plans.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use client::options::Selection;
+use client::watch::Watched;
+use k8s_openapi::Metadata;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use object::key::ObjectKey;
+use object::plan::key_of;
+use tokio::sync::watch;
+
+use crate::subscription::Subscription;
+
+/// What a cache can hold.
+pub trait Cached: Watched + Sync {
+    fn metadata(&self) -> &ObjectMeta;
+    /// Drops what nobody reads from a cache: `managedFields` is often half of an object.
+    fn trim(&mut self);
+}
+
+impl<K: Metadata<Ty = ObjectMeta> + Watched + Sync> Cached for K {
+    fn metadata(&self) -> &ObjectMeta {
+        Metadata::metadata(self)
+    }
+    fn trim(&mut self) {
+        self.metadata_mut().managed_fields = None;
+    }
+}
+
+/// One object before and after; several changes may have been drawn together.
+#[derive(Debug)]
+pub struct Changed<K> {
+    pub key: ObjectKey,
+    pub old: Option<Arc<K>>,
+    pub new: Option<Arc<K>>,
+}
+
+impl<K> Clone for Changed<K> {
+    fn clone(&self) -> Self {
+        Changed { key: self.key.clone(), old: self.old.clone(), new: self.new.clone() }
+    }
+}
+
+impl<K> Changed<K> {
+    /// Both sides that are there: what was and what is may concern different keys.
+    pub fn sides(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.old.iter().chain(self.new.iter())
+    }
+}
+
+pub struct Cache<K>(Arc<Shared<K>>);
+
+impl<K> Clone for Cache<K> {
+    fn clone(&self) -> Self {
+        Cache(Arc::clone(&self.0))
+    }
+}
+
+struct Shared<K> {
+    selection: Selection,
+    state: RwLock<State<K>>,
+    listeners: RwLock<Vec<Listener<K>>>,
+    progress: watch::Sender<Progress>,
+}
+
+type Listener<K> = Arc<dyn Fn(&Changed<K>) + Send + Sync>;
+type KeysOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
+
+struct State<K> {
+    objects: BTreeMap<ObjectKey, Arc<K>>,
+    indexes: Vec<IndexState<K>>,
+}
+
+struct IndexState<K> {
+    keys_of: KeysOf<K>,
+    entries: BTreeMap<String, BTreeMap<ObjectKey, Arc<K>>>,
+}
+
+/// How far a cache has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub is_synced: bool,
+    pub revision: u64,
+}
+
+impl<K: Cached> Cache<K> {
+    pub(crate) fn new(selection: Selection) -> Self {
+        Cache(Arc::new(Shared {
+            selection,
+            state: RwLock::new(State { objects: BTreeMap::new(), indexes: Vec::new() }),
+            listeners: RwLock::default(),
+            progress: watch::Sender::new(Progress::default()),
+        }))
+    }
+
+    pub fn selection(&self) -> &Selection {
+        &self.0.selection
+    }
+
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    pub fn list(&self) -> Vec<Arc<K>> {
+        self.read().objects.values().cloned().collect()
+    }
+
+    pub fn list_in(&self, namespace: &str) -> Vec<Arc<K>> {
+        let first = ObjectKey::new(namespace, "");
+        let state = self.read();
+        let from = state.objects.range((Bound::Included(first), Bound::Unbounded));
+        from.take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| Arc::clone(object)).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Objects by whatever `keys_of` draws from them, kept up to date from now on. Make each index once.
+    pub fn index(&self, keys_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = IndexState { keys_of: Box::new(keys_of), entries: BTreeMap::new() };
+        for (key, object) in &state.objects {
+            index.insert(key, object);
+        }
+        state.indexes.push(index);
+        Index { cache: self.clone(), at: state.indexes.len() - 1 }
+    }
+
+    /// Calls `listener` after each change, on the informer's task: it must be quick and must not wait.
+    /// It is not told of objects that are there already; see `subscribe` for that.
+    pub fn on_change(&self, listener: impl Fn(&Changed<K>) + Send + Sync + 'static) {
+        self.0.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
+    }
+
+    /// All objects that are there, then every change; a slow reader sees changes of one key drawn together.
+    pub fn subscribe(&self) -> Subscription<K> {
+        let (subscription, feed) = Subscription::new();
+        {
+            let first = feed.clone();
+            self.on_change(move |changed| first.push(changed));
+        }
+        for object in self.list() {
+            feed.push(&Changed { key: key_of(object.metadata()), old: None, new: Some(object) });
+        }
+        subscription
+    }
+
+    /// Waits until all objects that stood at the start are here.
+    pub async fn synced(&self) {
+        let mut progress = self.0.progress.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = progress.wait_for(|p| p.is_synced).await;
+    }
+
+    /// Waits until every write up to `revision` is seen.
+    pub async fn reached(&self, revision: u64) {
+        let mut progress = self.0.progress.subscribe();
+        let _ = progress.wait_for(|p| p.is_synced && p.revision >= revision).await;
+    }
+
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State<K>> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // What follows is called by the informer only, and by one task.
+
+    pub(crate) fn put(&self, object: K) {
+        let key = key_of(object.metadata());
+        let new = Arc::new(object);
+        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, Some(Arc::clone(&new)));
+        self.tell(&Changed { key, old, new: Some(new) });
+    }
+
+    pub(crate) fn remove(&self, key: ObjectKey) {
+        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, None);
+        if old.is_some() {
+            self.tell(&Changed { key, old, new: None });
+        }
+    }
+
+    /// Everything anew after a list; only differences are told.
+    pub(crate) fn replace_all(&self, objects: Vec<K>) {
+        let mut gone: BTreeMap<ObjectKey, Arc<K>> = self.read().objects.clone();
+        for object in objects {
+            let key = key_of(object.metadata());
+            let is_known = gone.remove(&key).is_some_and(|old| old.metadata().resource_version == object.metadata().resource_version);
+            if !is_known {
+                self.put(object);
+            }
+        }
+        for key in gone.into_keys() {
+            self.remove(key);
+        }
+    }
+
+    pub(crate) fn advance(&self, revision: &str, is_synced: bool) {
+        let revision = revision.parse().unwrap_or(0);
+        self.0.progress.send_if_modified(|progress| {
+            let next = Progress { is_synced: progress.is_synced || is_synced, revision: progress.revision.max(revision) };
+            let is_new = next != *progress;
+            *progress = next;
+            is_new
+        });
+    }
+
+    fn tell(&self, changed: &Changed<K>) {
+        let listeners = self.0.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for listener in listeners {
+            listener(changed);
+        }
+    }
+}
+
+impl<K> State<K> {
+    fn replace(&mut self, key: &ObjectKey, new: Option<Arc<K>>) -> Option<Arc<K>> {
+        let old = match &new {
+            Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
+            None => self.objects.remove(key),
+        };
+        for index in &mut self.indexes {
+            if let Some(old) = &old {
+                index.remove(key, old);
+            }
+            if let Some(new) = &new {
+                index.insert(key, new);
+            }
+        }
+        old
+    }
+}
+
+impl<K> IndexState<K> {
+    fn insert(&mut self, key: &ObjectKey, object: &Arc<K>) {
+        for entry in (self.keys_of)(object) {
+            self.entries.entry(entry).or_default().insert(key.clone(), Arc::clone(object));
+        }
+    }
+
+    fn remove(&mut self, key: &ObjectKey, object: &K) {
+        for entry in (self.keys_of)(object) {
+            if let Some(objects) = self.entries.get_mut(&entry) {
+                objects.remove(key);
+                if objects.is_empty() {
+                    self.entries.remove(&entry);
+                }
+            }
+        }
+    }
+}
+
+/// A second way into a cache.
+pub struct Index<K> {
+    cache: Cache<K>,
+    at: usize,
+}
+
+impl<K> Clone for Index<K> {
+    fn clone(&self) -> Self {
+        Index { cache: self.cache.clone(), at: self.at }
+    }
+}
+
+impl<K: Cached> Index<K> {
+    pub fn get(&self, entry: &str) -> Vec<Arc<K>> {
+        let state = self.cache.read();
+        state.indexes[self.at].entries.get(entry).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub fn count(&self, entry: &str) -> usize {
+        self.cache.read().indexes[self.at].entries.get(entry).map_or(0, BTreeMap::len)
+    }
+}
+
+/// A cache of whatever kind, for those who hold writes of many kinds against it.
+pub trait AnyCache: Send + Sync {
+    fn progress(&self) -> watch::Receiver<Progress>;
+    /// Whether a living object with that uid is here. One marked for deletion does not live.
+    fn has_living(&self, key: &ObjectKey, uid: &str) -> bool;
+    fn on_metadata_change(&self, listener: MetadataListener);
+    fn for_each_metadata(&self, visit: &mut dyn FnMut(&ObjectMeta));
+}
+
+pub type MetadataListener = Box<dyn Fn(Option<&ObjectMeta>, Option<&ObjectMeta>) + Send + Sync>;
+
+impl<K: Cached> AnyCache for Cache<K> {
+    fn progress(&self) -> watch::Receiver<Progress> {
+        Cache::progress(self)
+    }
+    fn has_living(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.get(key).is_some_and(|object| {
+            let metadata = object.metadata();
+            metadata.deletion_timestamp.is_none() && (uid.is_empty() || metadata.uid.as_deref() == Some(uid))
+        })
+    }
+    fn on_metadata_change(&self, listener: MetadataListener) {
+        self.on_change(move |changed| {
+            listener(changed.old.as_ref().map(|o| o.metadata()), changed.new.as_ref().map(|o| o.metadata()));
+        });
+    }
+    fn for_each_metadata(&self, visit: &mut dyn FnMut(&ObjectMeta)) {
+        for object in self.list() {
+            visit(object.metadata());
+        }
+    }
+}
+
+/// A value that is set once and shared; the lock is never held over a wait.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,102 @@
+//! Keeps one cache by one watch.
+//!
+//! ```text
+//!  stream of all objects (sendInitialEvents) --end bookmark--> synced --changes--> ...
+//!    | not understood                                             | 410, unreadable
+//!    v                                                            v
+//!  list, then watch after its revision                        start anew; the cache keeps serving meanwhile
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::api::list;
+use client::watch::{Event, Start, Watch};
+use client::{Client, Error};
+use object::key::GroupVersionResource;
+use object::plan::key_of;
+
+use crate::cache::{Cache, Cached};
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Runs until it is dropped.
+pub(crate) async fn keep<K: Cached>(client: Client, resource: GroupVersionResource, cache: Cache<K>) {
+    let mut wait = BACKOFF_MIN;
+    let mut knows_watch_list = true;
+    loop {
+        let before = *cache.progress().borrow();
+        let failure =
+            if knows_watch_list { stream(&client, &resource, &cache).await } else { list_and_watch(&client, &resource, &cache).await };
+        // Upstream: 422 when the feature is off; other servers say 400.
+        if knows_watch_list && failure.status().is_some_and(|s| s.code == 422 || s.code == 400) {
+            tracing::debug!(resource = %resource.group_resource(), "the server does not stream lists");
+            knows_watch_list = false;
+            continue;
+        }
+        tracing::debug!(resource = %resource.group_resource(), error = %failure, "watch starts anew");
+        if *cache.progress().borrow() != before {
+            wait = BACKOFF_MIN;
+        }
+        if !failure.is_expired() {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF_MAX);
+        }
+    }
+}
+
+async fn stream<K: Cached>(client: &Client, resource: &GroupVersionResource, cache: &Cache<K>) -> Error {
+    let mut watch: Watch<K> = Watch::new(client.clone(), resource, cache.selection(), Start::Initial);
+    let mut initial = BTreeMap::new();
+    loop {
+        match watch.next().await {
+            Ok(Event::Added(mut object) | Event::Modified(mut object)) => {
+                object.trim();
+                initial.insert(key_of(object.metadata()), object);
+            }
+            Ok(Event::Deleted(object)) => {
+                initial.remove(&key_of(object.metadata()));
+            }
+            Ok(Event::Bookmark { initial_end: false, .. }) => {}
+            Ok(Event::Bookmark { initial_end: true, resource_version }) => {
+                cache.replace_all(std::mem::take(&mut initial).into_values().collect());
+                cache.advance(&resource_version, true);
+                return follow(watch, cache).await;
+            }
+            Err(e) => return e,
+        }
+    }
+}
+
+async fn list_and_watch<K: Cached>(client: &Client, resource: &GroupVersionResource, cache: &Cache<K>) -> Error {
+    let mut list = match list::<K>(client, resource, cache.selection()).await {
+        Ok(list) => list,
+        Err(e) => return e,
+    };
+    let mut objects = list.items.take().unwrap_or_default();
+    objects.iter_mut().for_each(Cached::trim);
+    cache.replace_all(objects);
+    cache.advance(&list.metadata.resource_version, true);
+    let start = Start::After(list.metadata.resource_version);
+    follow(Watch::new(client.clone(), resource, cache.selection(), start), cache).await
+}
+
+async fn follow<K: Cached>(mut watch: Watch<K>, cache: &Cache<K>) -> Error {
+    loop {
+        match watch.next().await {
+            Ok(Event::Added(mut object) | Event::Modified(mut object)) => {
+                object.trim();
+                let revision = object.resource_version().to_owned();
+                cache.put(object);
+                cache.advance(&revision, false);
+            }
+            Ok(Event::Deleted(object)) => {
+                cache.remove(key_of(object.metadata()));
+                cache.advance(object.resource_version(), false);
+            }
+            Ok(Event::Bookmark { resource_version, .. }) => cache.advance(&resource_version, false),
+            Err(e) => return e,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `Informers`: one cache for each kind and selection, shared by all who ask, and the tasks that keep them.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use client::Client;
+use client::api::Kind;
+use client::options::Selection;
+use object::key::{GroupResource, GroupVersionResource};
+use tokio::task::JoinSet;
+
+use crate::cache::{AnyCache, Cache, Cached, locked};
+use crate::informer;
+use crate::reduced::Reduced;
+
+/// A cheap clone. The watches end when the last clone is gone, or with `stop`.
+#[derive(Clone)]
+pub struct Informers(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    caches: Mutex<HashMap<(TypeId, GroupResource, Selection), Box<dyn Any + Send + Sync>>>,
+    /// The caches that hold all objects of their kind.
+    whole: Mutex<HashMap<GroupResource, Arc<dyn AnyCache>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Informers {
+    pub fn new(client: Client) -> Self {
+        Informers(Arc::new(Shared { client, caches: Mutex::default(), whole: Mutex::default(), tasks: Mutex::default() }))
+    }
+
+    /// All objects of a kind. Must be called within a tokio runtime, as all that start watches.
+    pub fn of<K: Kind>(&self) -> Cache<K> {
+        self.select(Selection::everything())
+    }
+
+    pub fn select<K: Kind>(&self, selection: Selection) -> Cache<K> {
+        self.cache(GroupVersionResource::of::<K>(), selection)
+    }
+
+    /// The metadata of all objects of any kind, typed view or not. A whole cache of the kind that is there already is used.
+    pub fn metadata_of(&self, resource: &GroupVersionResource) -> Arc<dyn AnyCache> {
+        match self.whole(&resource.group_resource()) {
+            Some(cache) => cache,
+            None => Arc::new(self.cache::<Reduced>(resource.clone(), Selection::everything())),
+        }
+    }
+
+    /// The cache that sees every write of a kind, if somebody keeps one.
+    pub fn whole(&self, resource: &GroupResource) -> Option<Arc<dyn AnyCache>> {
+        locked(&self.0.whole).get(resource).cloned()
+    }
+
+    fn cache<K: Cached>(&self, resource: GroupVersionResource, selection: Selection) -> Cache<K> {
+        let id = (TypeId::of::<K>(), resource.group_resource(), selection.clone());
+        let mut caches = locked(&self.0.caches);
+        if let Some(cache) = caches.get(&id).and_then(|any| any.downcast_ref::<Cache<K>>()) {
+            return cache.clone();
+        }
+        let cache = Cache::<K>::new(selection);
+        if *cache.selection() == Selection::everything() {
+            locked(&self.0.whole).entry(resource.group_resource()).or_insert_with(|| Arc::new(cache.clone()));
+        }
+        caches.insert(id, Box::new(cache.clone()));
+        locked(&self.0.tasks).spawn(informer::keep(self.0.client.clone(), resource, cache.clone()));
+        cache
+    }
+
+    /// Ends all watches; the caches stay as they are.
+    pub async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *locked(&self.0.tasks));
+        tasks.shutdown().await;
+    }
+}
