@@ -1,1 +1,39 @@
-//! pod-plan
+//! What a node does with one pod: given the pod and how things stand on the host, which steps come next, and what its status says.
+//!
+//! Pure: no I/O, no clock, no runtime. The kubelet's pod task observes into a `View`, calls `plan`, notes in `Memory` what it has
+//! begun, carries the effects out, notes how they went, and plans again; `status` turns the same view into a `PodStatus`.
+//!
+//! ```text
+//!            mount volumes ┐
+//!  observed ──────────────►├─► init containers in order ─► containers (probes, restarts with back-off)
+//!            make sandbox  ┘                                   │ deleted, finished, evicted, past its deadline
+//!                                                              ▼
+//!            preStop ─► stop containers, sidecars last ─► stop sandbox ─► unmount ─► remove ─► delete from the API
+//! ```
+//!
+//! Invariant: level-triggered. Nothing here is told what happened, only how things stand; after a restart of the node agent
+//! the same code adopts what it finds, since all that `Memory` holds beyond the runtime's own records is back-off and probe history.
+//! Start with `plan`, then `status`.
+
+pub mod plan;
+pub mod status;
+
+pub mod effect;
+pub mod memory;
+pub mod pod;
+pub mod view;
+
+mod init;
+mod wind_down;
+
+pub mod probe;
+pub mod restart;
+
+pub mod resources;
+
+mod condition;
+pub mod container_status;
+mod phase;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Whether a container that is not running is started again, and how long it has to wait for that.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Container;
+
+use crate::pod::BoundPod;
+use crate::view::{Instance, State, View};
+
+/// A wait that doubles with every failure. Upstream: `client-go/util/flowcontrol.Backoff`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    pub delay: SignedDuration,
+    pub updated_at: Timestamp,
+}
+
+impl Backoff {
+    const FIRST: SignedDuration = SignedDuration::from_secs(10);
+    const MAX: SignedDuration = SignedDuration::from_secs(300);
+    /// Who held out this long starts anew.
+    const FORGIVEN_AFTER: SignedDuration = SignedDuration::from_secs(600);
+
+    fn is_expired(self, event_at: Timestamp) -> bool {
+        event_at.duration_since(self.updated_at) > Self::FORGIVEN_AFTER
+    }
+
+    /// The wait after one more failure, which happened at `event_at`.
+    pub fn next(before: Option<Backoff>, event_at: Timestamp, now: Timestamp) -> Backoff {
+        let delay = match before {
+            Some(before) if !before.is_expired(event_at) => (before.delay * 2).min(Self::MAX),
+            _ => Self::FIRST,
+        };
+        Backoff { delay, updated_at: now }
+    }
+
+    /// Until when what happened at `event_at` has to wait, if it still has to.
+    pub fn holds(before: Option<Backoff>, event_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let until = event_at + before.filter(|b| !b.is_expired(event_at))?.delay;
+        (now < until).then_some(until)
+    }
+}
+
+/// Does the policy of the container, or else of the pod, want another run after this exit code?
+pub fn policy_restarts(container: &Container, pod: &BoundPod, exit_code: i32) -> bool {
+    let own = container.restart_policy.as_deref();
+    // Rules only count beside a policy of the container's own.
+    if own.is_some() && container.restart_policy_rules.iter().flatten().any(|rule| rule_matches(rule, exit_code)) {
+        return true;
+    }
+    match own.unwrap_or_else(|| pod.restart_policy()) {
+        "Never" => false,
+        "OnFailure" => exit_code != 0,
+        _ => true,
+    }
+}
+
+fn rule_matches(rule: &k8s_openapi::api::core::v1::ContainerRestartRule, exit_code: i32) -> bool {
+    let Some(codes) = &rule.exit_codes else { return false };
+    let listed = codes.values.iter().flatten().any(|code| *code == exit_code);
+    let matches = match codes.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        _ => false,
+    };
+    matches && matches!(rule.action.as_str(), "Restart" | "RestartAllContainers")
+}
+
+/// Is the container to be started, as things stand? Upstream: `ShouldContainerBeRestarted`.
+pub fn should_start(view: &View, container: &Container) -> bool {
+    if view.pod.is_deleted() || view.is_gone {
+        return false;
+    }
+    match view.latest(&container.name) {
+        None => true,
+        Some(instance) => match &instance.state {
+            State::Running { .. } => false,
+            State::Created => true,
+            State::Exited(exit) => is_replaced(view, instance) || policy_restarts(container, view.pod, exit.code),
+        },
+    }
+}
+
+/// It was stopped because its definition changed: the new one runs whatever the policy says.
+fn is_replaced(view: &View, instance: &Instance) -> bool {
+    view.memory.instances.get(&instance.id).is_some_and(|m| m.is_replaced)
+}
+
+/// After a failed probe: the policy alone counts, for there is no exit code yet.
+pub fn restarts_after_failed_probe(container: &Container, pod: &BoundPod) -> bool {
+    container.restart_policy.as_deref().unwrap_or_else(|| pod.restart_policy()) != "Never"
+}
