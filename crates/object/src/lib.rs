@@ -4,6 +4,7 @@
 //! An object is a `serde_json::Value`; typed views (`k8s_openapi`) are made only where code thinks about one kind.
 //! Start with `key` and `meta`, then `status`.
 
+pub mod cidr;
 pub mod field;
 pub mod key;
 pub mod meta;
