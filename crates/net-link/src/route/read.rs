@@ -1,0 +1,148 @@
+//! What is there: links, addresses, routes, and which way a packet would take.
+
+use std::net::IpAddr;
+
+use object::cidr::Cidr;
+
+use super::{
+    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_MTU, Mac, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PREFSRC,
+    RTA_PRIORITY, RTA_TABLE, RTN_LOCAL, Route, RouteSocket, Via, address_of, family, link_header, octets,
+};
+use crate::netlink::{AttributeIter, DUMP, Messages, Result, attribute, read_u32, text_of};
+
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+const RTM_GETROUTE: u16 = 26;
+/// An entry of the kernel's cache, not a route somebody set.
+const RTM_F_CLONED: u32 = 0x200;
+
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    pub alias: String,
+    pub mtu: u32,
+    pub mac: Option<Mac>,
+    pub is_up: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Address {
+    pub link: u32,
+    pub address: IpAddr,
+    pub prefix: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct RouteRow {
+    pub route: Route,
+    pub protocol: u8,
+    pub table: u32,
+    pub priority: u32,
+}
+
+/// Where a packet to an address would go.
+#[derive(Clone, Debug)]
+pub struct NextHop {
+    pub link: u32,
+    pub gateway: Option<IpAddr>,
+    pub source: Option<IpAddr>,
+    pub is_local: bool,
+}
+
+impl RouteSocket {
+    pub fn link(&mut self, name: &str) -> Result<Link> {
+        let mut request = Messages::default();
+        request.add(RTM_GETLINK, 0, &link_header(0, 0, 0), |attributes| {
+            attributes.text(IFLA_IFNAME, name);
+        });
+        self.0.get(request, &format!("find the link `{name}`"), |_, body| read_link(body))
+    }
+
+    pub fn links(&mut self) -> Result<Vec<Link>> {
+        let mut request = Messages::default();
+        request.add(RTM_GETLINK, DUMP, &link_header(0, 0, 0), |_| {});
+        let mut links = Vec::new();
+        self.0.dump(request, "list the links", |_, body| links.push(read_link(body)))?;
+        Ok(links)
+    }
+
+    pub fn addresses(&mut self) -> Result<Vec<Address>> {
+        let mut request = Messages::default();
+        request.add(RTM_GETADDR, DUMP, &[0; 8], |_| {});
+        let mut addresses = Vec::new();
+        self.0.dump(request, "list the addresses", |_, body| addresses.extend(read_address(body)))?;
+        Ok(addresses)
+    }
+
+    /// Routes of all tables and protocols.
+    pub fn routes(&mut self) -> Result<Vec<RouteRow>> {
+        let mut request = Messages::default();
+        request.add(RTM_GETROUTE, DUMP, &[0; 12], |_| {});
+        let mut routes = Vec::new();
+        self.0.dump(request, "list the routes", |_, body| routes.extend(read_route(body)))?;
+        Ok(routes)
+    }
+
+    pub fn next_hop(&mut self, to: IpAddr) -> Result<NextHop> {
+        let mut request = Messages::default();
+        let prefix = Cidr::host(to).prefix();
+        request.add(RTM_GETROUTE, 0, &[family(to), prefix, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |attributes| {
+            attributes.raw(RTA_DST, &octets(to));
+        });
+        self.0.get(request, &format!("find the way to {to}"), |_, body| {
+            let fields = body.get(12..).unwrap_or(&[]);
+            NextHop {
+                link: attribute(fields, RTA_OIF).map_or(0, read_u32),
+                gateway: attribute(fields, RTA_GATEWAY).and_then(address_of),
+                source: attribute(fields, RTA_PREFSRC).and_then(address_of),
+                is_local: body.get(7) == Some(&RTN_LOCAL),
+            }
+        })
+    }
+}
+
+fn read_link(body: &[u8]) -> Link {
+    let mut link = Link { index: read_u32(body.get(4..).unwrap_or(&[])), ..Link::default() };
+    link.is_up = read_u32(body.get(8..).unwrap_or(&[])) & 1 != 0;
+    for (kind, value) in AttributeIter(body.get(16..).unwrap_or(&[])) {
+        match kind {
+            IFLA_IFNAME => link.name = text_of(value).to_owned(),
+            IFLA_IFALIAS => link.alias = text_of(value).to_owned(),
+            IFLA_MTU => link.mtu = read_u32(value),
+            IFLA_ADDRESS => link.mac = value.try_into().ok(),
+            _ => {}
+        }
+    }
+    link
+}
+
+fn read_address(body: &[u8]) -> Option<Address> {
+    let fields = body.get(8..)?;
+    // A point-to-point address has its own in LOCAL and the other end's in ADDRESS; IPv6 often has ADDRESS alone.
+    let address = attribute(fields, IFA_LOCAL).or_else(|| attribute(fields, IFA_ADDRESS)).and_then(address_of)?;
+    Some(Address { link: read_u32(&body[4..]), address, prefix: body[1] })
+}
+
+fn read_route(body: &[u8]) -> Option<RouteRow> {
+    let fields = body.get(12..)?;
+    let (is_ipv4, prefix, route_type) = (i32::from(body[0]) == libc::AF_INET, body[1], body[7]);
+    if !is_ipv4 && i32::from(body[0]) != libc::AF_INET6 || read_u32(&body[8..]) & RTM_F_CLONED != 0 {
+        return None;
+    }
+    let any: IpAddr = if is_ipv4 { [0; 4].into() } else { [0; 16].into() };
+    let to = attribute(fields, RTA_DST).and_then(address_of).unwrap_or(any);
+    let link = attribute(fields, RTA_OIF).map(read_u32)?;
+    let via = match attribute(fields, RTA_GATEWAY).and_then(address_of) {
+        _ if route_type == RTN_LOCAL => Via::Local(link),
+        Some(gateway) => Via::Gateway(link, gateway),
+        None => Via::Link(link),
+    };
+    let source = attribute(fields, RTA_PREFSRC).and_then(address_of);
+    Some(RouteRow {
+        route: Route { to: Cidr::new(to, prefix)?, via, source },
+        protocol: body[5],
+        table: attribute(fields, RTA_TABLE).map_or(u32::from(body[4]), read_u32),
+        priority: attribute(fields, RTA_PRIORITY).map_or(0, read_u32),
+    })
+}
