@@ -241,6 +241,8 @@ pub struct Reference {
     pub name: String,
     pub uid: String,
     pub resource_version: String,
+    /// A part of the object, such as `spec.containers{web}`.
+    pub field_path: String,
 }
 
 impl Reference {
@@ -254,6 +256,7 @@ impl Reference {
             name: text(&metadata.name),
             uid: text(&metadata.uid),
             resource_version: text(&metadata.resource_version),
+            field_path: String::new(),
         }
     }
 }

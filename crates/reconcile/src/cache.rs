@@ -288,10 +288,17 @@ impl<K: Cached> Index<K> {
 /// A cache of whatever kind, for those who hold writes of many kinds against it.
 pub trait AnyCache: Send + Sync {
     fn progress(&self) -> watch::Receiver<Progress>;
-    /// Whether a living object with that uid is here. One marked for deletion does not live.
-    fn has_living(&self, key: &ObjectKey, uid: &str) -> bool;
+    /// Whether the object is here, and whether it is marked for deletion. An empty uid means whichever has the name.
+    fn presence(&self, key: &ObjectKey, uid: &str) -> Presence;
     fn on_metadata_change(&self, listener: MetadataListener);
     fn for_each_metadata(&self, visit: &mut dyn FnMut(&ObjectMeta));
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Living,
+    Leaving,
+    Gone,
 }
 
 pub type MetadataListener = Box<dyn Fn(Option<&ObjectMeta>, Option<&ObjectMeta>) + Send + Sync>;
@@ -300,11 +307,13 @@ impl<K: Cached> AnyCache for Cache<K> {
     fn progress(&self) -> watch::Receiver<Progress> {
         Cache::progress(self)
     }
-    fn has_living(&self, key: &ObjectKey, uid: &str) -> bool {
-        self.get(key).is_some_and(|object| {
-            let metadata = object.metadata();
-            metadata.deletion_timestamp.is_none() && (uid.is_empty() || metadata.uid.as_deref() == Some(uid))
-        })
+    fn presence(&self, key: &ObjectKey, uid: &str) -> Presence {
+        match self.get(key) {
+            Some(object) if uid.is_empty() || object.metadata().uid.as_deref() == Some(uid) => {
+                if object.metadata().deletion_timestamp.is_none() { Presence::Living } else { Presence::Leaving }
+            }
+            _ => Presence::Gone,
+        }
     }
     fn on_metadata_change(&self, listener: MetadataListener) {
         self.on_change(move |changed| {

@@ -11,11 +11,28 @@
 //! Start with `cache` and `informers`, then `controller`, `driver`.
 
 pub mod cache;
-mod informer;
-pub mod informers;
-pub mod reduced;
 pub mod subscription;
 
+pub mod informers;
+
+mod informer;
+
+pub mod reduced;
+
+pub mod controller;
+pub mod driver;
+
+mod act;
+mod queue;
+
+pub mod events;
+
+mod correlate;
+mod metrics;
+
 pub use cache::{Cache, Changed, Index};
+pub use controller::{Ask, Controller, Failure};
+pub use driver::Driver;
+pub use events::Recorder;
 pub use informers::Informers;
 pub use subscription::Subscription;
