@@ -1,1 +1,21 @@
-//! codec
+//! The formats of the API: JSON, YAML, protobuf, the stored form, and the OpenAPI documents that describe them.
+//!
+//! Everything walks the field facts of `kinds`; no kind has code of its own here.
+//! Not here: defaults and validation (`strategies`), patches (`patching`), HTTP.
+//! Invariant: no input makes a decoder panic; each has a depth and a size limit.
+//!
+//! A typed body goes `json::parse` (or `yaml::parse`, `protobuf::decode`), `strict::check`, `normalise`; from there on it is what
+//! Go would have written, so the writers of two formats never fight over `hostNetwork: false`.
+
+pub mod json;
+pub mod strict;
+
+mod normalise;
+mod scalar;
+
+pub mod stored;
+
+pub use normalise::{normalise, zero};
+
+#[cfg(test)]
+mod tests;

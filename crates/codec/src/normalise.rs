@@ -1,0 +1,330 @@
+//! What Go's decoder and encoder make of an object: the one form in which typed objects are compared, stored and sent.
+//!
+//! Unknown fields and empty `omitempty` values go, value structs and other fields that Go always writes come (`status: {}`),
+//! quantities and times get their canonical text, a value of the wrong type is an error in Go's words. Lists and maps without
+//! `omitempty` are null when empty, as they are upstream after a round through the protobuf storage.
+
+use kinds::{Catalog, Field, SchemaAlternative, Shape, Type, TypeId};
+use object::quantity::Quantity;
+use serde_json::{Map, Value};
+
+use crate::scalar;
+
+/// Brings `value` into Go's form. An error leaves it half done.
+pub fn normalise(catalog: &Catalog, ty: TypeId, value: &mut Value) -> Result<(), String> {
+    let shape = Shape::Struct(ty);
+    // Go reads a null body as an object without fields.
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    walk(catalog, &shape, "", value).map_err(Mismatch::into_text)
+}
+
+/// A struct none of whose fields was given.
+pub fn zero(catalog: &Catalog, ty: TypeId) -> Value {
+    let mut map = Map::new();
+    add_missing(catalog, catalog.get(ty), &mut map);
+    Value::Object(map)
+}
+
+/// What is wrong, with the way to it gathered while walking back up.
+enum Mismatch {
+    Type {
+        found: String,
+        wanted: String,
+        /// The innermost struct on the way; the fields from the outside in are `path` reversed.
+        owner: String,
+        path: Vec<String>,
+    },
+    Text(String),
+}
+
+impl Mismatch {
+    fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
+        Mismatch::Type { found: found.into(), wanted: wanted.into(), owner: String::new(), path: Vec::new() }
+    }
+
+    /// Go: `errorContext` names the struct that holds the field, and all fields on the way without indexes and map keys.
+    fn below(self, ty: &Type, field: &Field) -> Self {
+        let Mismatch::Type { found, wanted, mut owner, mut path } = self else { return self };
+        if path.is_empty() {
+            owner = go_struct(&ty.name).rsplit('.').next().unwrap_or("").to_owned();
+        }
+        path.push(field.name.clone());
+        path.extend(field.inlined.rsplit('.').filter(|part| !part.is_empty()).map(str::to_owned));
+        Mismatch::Type { found, wanted, owner, path }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Mismatch::Text(text) => text,
+            Mismatch::Type { found, wanted, path, .. } if path.is_empty() => {
+                format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+            }
+            Mismatch::Type { found, wanted, owner, mut path } => {
+                path.reverse();
+                format!("json: cannot unmarshal {found} into Go struct field {owner}.{} of type {wanted}", path.join("."))
+            }
+        }
+    }
+}
+
+/// `io.k8s.api.core.v1.Container` is Go's `v1.Container`.
+fn go_struct(name: &str) -> &str {
+    name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
+}
+
+fn go_type(catalog: &Catalog, shape: &Shape, named: &str) -> String {
+    if !named.is_empty() {
+        return named.to_owned();
+    }
+    match shape {
+        Shape::Bool => "bool".to_owned(),
+        Shape::Int32 => "int32".to_owned(),
+        Shape::Int64 => "int64".to_owned(),
+        Shape::Double => "float64".to_owned(),
+        Shape::String => "string".to_owned(),
+        Shape::Bytes => "[]uint8".to_owned(),
+        Shape::Quantity => "resource.Quantity".to_owned(),
+        Shape::IntOrString => "intstr.IntOrString".to_owned(),
+        Shape::Time => "v1.Time".to_owned(),
+        Shape::MicroTime => "v1.MicroTime".to_owned(),
+        Shape::Duration => "v1.Duration".to_owned(),
+        Shape::Any => "runtime.RawExtension".to_owned(),
+        Shape::FieldsV1 => "v1.FieldsV1".to_owned(),
+        Shape::Struct(id) => go_struct(&catalog.get(*id).name).to_owned(),
+        Shape::List(item) => format!("[]{}", go_type(catalog, item, "")),
+        Shape::Map(item) => format!("map[string]{}", go_type(catalog, item, "")),
+        Shape::SchemaOr(..) => "v1.JSONSchemaProps".to_owned(),
+    }
+}
+
+/// The Go name of a list's or map's items, where the whole has a name that tells it.
+fn item_name(named: &str) -> &str {
+    if let Some(item) = named.strip_prefix("[]") {
+        return item;
+    }
+    named.strip_prefix("map[").and_then(|rest| rest.split_once(']')).map_or("", |(_, item)| item)
+}
+
+fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// `value` is not null. `named` is Go's name of the type when the shape does not tell it.
+fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Result<(), Mismatch> {
+    let wrong = |value: &Value| Err(Mismatch::new(json_kind(value), go_type(catalog, shape, named)));
+    match (shape, &mut *value) {
+        (Shape::Struct(id), Value::Object(map)) => walk_struct(catalog, catalog.get(*id), map),
+        (Shape::List(item), Value::Array(items)) => {
+            items.iter_mut().try_for_each(|value| walk_item(catalog, item, item_name(named), value))
+        }
+        (Shape::Map(item), Value::Object(map)) => map.values_mut().try_for_each(|value| walk_item(catalog, item, item_name(named), value)),
+        (Shape::Bool, Value::Bool(_)) | (Shape::String, Value::String(_)) => Ok(()),
+        (Shape::Int32, Value::Number(n)) => match n.as_i64() {
+            Some(i) if i32::try_from(i).is_ok() => Ok(()),
+            _ => Err(Mismatch::new(format!("number {n}"), go_type(catalog, shape, named))),
+        },
+        (Shape::Int64, Value::Number(n)) => match n.as_i64() {
+            Some(_) => Ok(()),
+            None => Err(Mismatch::new(format!("number {n}"), go_type(catalog, shape, named))),
+        },
+        (Shape::Double, Value::Number(_)) | (Shape::Any | Shape::FieldsV1, _) => {
+            plain_numbers(value);
+            Ok(())
+        }
+        (Shape::Bytes, Value::String(text)) => canonical_base64(text).map_err(Mismatch::Text).map(|canonical| *text = canonical),
+        (Shape::Quantity, _) => quantity(value),
+        (Shape::IntOrString, _) => int_or_string(value),
+        (Shape::Time, _) => as_text(value, &scalar::canonical_time),
+        (Shape::MicroTime, _) => as_text(value, &scalar::canonical_micro_time),
+        (Shape::Duration, _) => as_text(value, &|text| scalar::parse_duration(text).map(scalar::duration_text)),
+        (Shape::SchemaOr(id, other), _) => schema_or(catalog, *id, *other, value),
+        (_, value) => wrong(value),
+    }
+}
+
+/// An item of a list or map: null is the zero value of its type.
+fn walk_item(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Result<(), Mismatch> {
+    if value.is_null() {
+        *value = match shape {
+            Shape::Bytes => Value::from(""),
+            shape => zero_of(catalog, shape),
+        };
+        return Ok(());
+    }
+    walk(catalog, shape, named, value)
+}
+
+fn walk_struct(catalog: &Catalog, ty: &Type, map: &mut Map<String, Value>) -> Result<(), Mismatch> {
+    let mut fault = None;
+    map.retain(|name, value| {
+        let Some(field) = ty.field(name) else { return false };
+        if value.is_null() || fault.is_some() {
+            return false;
+        }
+        if let Err(mismatch) = walk(catalog, &field.shape, &field.go_type, value) {
+            fault = Some(mismatch.below(ty, field));
+        }
+        !is_left_out(catalog, field, value)
+    });
+    if let Some(mismatch) = fault {
+        return Err(mismatch);
+    }
+    add_missing(catalog, ty, map);
+    Ok(())
+}
+
+/// Whether Go's encoder skips the field, or writes null in its stead.
+fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
+    let is_empty_container = match (&field.shape, value) {
+        (Shape::List(_), Value::Array(items)) => items.is_empty(),
+        (Shape::Map(_), Value::Object(map)) => map.is_empty(),
+        (Shape::Bytes, Value::String(text)) => text.is_empty(),
+        _ => false,
+    };
+    if field.pointer {
+        return false;
+    }
+    // Without `omitempty` the field comes back as null.
+    if is_empty_container {
+        return true;
+    }
+    if field.omit_zero && *value == zero_of(catalog, &field.shape) {
+        return true;
+    }
+    field.omit_empty
+        && match value {
+            Value::Bool(b) => !b,
+            Value::Number(n) => matches!(field.shape, Shape::Int32 | Shape::Int64 | Shape::Double) && n.as_f64() == Some(0.0),
+            Value::String(text) => field.shape == Shape::String && text.is_empty(),
+            _ => false,
+        }
+}
+
+fn add_missing(catalog: &Catalog, ty: &Type, map: &mut Map<String, Value>) {
+    for field in &ty.fields {
+        if is_always_written(field) && !map.contains_key(&field.name) {
+            let value = if field.pointer { Value::Null } else { zero_of(catalog, &field.shape) };
+            map.insert(field.name.clone(), value);
+        }
+    }
+}
+
+/// Go's `omitempty` does not see into structs: a struct by value is written even so.
+fn is_always_written(field: &Field) -> bool {
+    if field.omit_zero {
+        return false;
+    }
+    let is_struct = !matches!(
+        field.shape,
+        Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Double | Shape::String | Shape::Bytes | Shape::List(_) | Shape::Map(_)
+    );
+    !field.omit_empty || (is_struct && !field.pointer)
+}
+
+fn zero_of(catalog: &Catalog, shape: &Shape) -> Value {
+    match shape {
+        Shape::Bool => Value::Bool(false),
+        Shape::Int32 | Shape::Int64 | Shape::Double | Shape::IntOrString => Value::from(0),
+        Shape::String => Value::from(""),
+        Shape::Quantity => Value::from("0"),
+        Shape::Duration => Value::from("0s"),
+        Shape::Struct(id) => zero(catalog, *id),
+        Shape::Bytes
+        | Shape::List(_)
+        | Shape::Map(_)
+        | Shape::Time
+        | Shape::MicroTime
+        | Shape::Any
+        | Shape::FieldsV1
+        | Shape::SchemaOr(..) => Value::Null,
+    }
+}
+
+/// Go writes a float without a fraction as an integer.
+fn plain_numbers(value: &mut Value) {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(n) => {
+            if let Some(f) = n.as_f64().filter(|f| n.is_f64() && f.fract() == 0.0 && f.abs() <= EXACT_MAX) {
+                *value = Value::from(f as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_numbers),
+        Value::Object(map) => map.values_mut().for_each(plain_numbers),
+        _ => {}
+    }
+}
+
+fn quantity(value: &mut Value) -> Result<(), Mismatch> {
+    let quantity = match &*value {
+        Value::String(text) => Quantity::parse(text.trim()),
+        other => Quantity::parse(&other.to_string()),
+    };
+    *value = Value::from(quantity.map_err(|e| Mismatch::Text(e.to_owned()))?.to_string());
+    Ok(())
+}
+
+fn int_or_string(value: &Value) -> Result<(), Mismatch> {
+    match value {
+        Value::String(_) => Ok(()),
+        Value::Number(n) if n.as_i64().is_some_and(|i| i32::try_from(i).is_ok()) => Ok(()),
+        Value::Number(n) => Err(Mismatch::Text(Mismatch::new(format!("number {n}"), "int32").into_text())),
+        other => Err(Mismatch::Text(Mismatch::new(json_kind(other), "int32").into_text())),
+    }
+}
+
+fn as_text(value: &mut Value, canonical: &dyn Fn(&str) -> Result<String, String>) -> Result<(), Mismatch> {
+    let Value::String(text) = value else {
+        // Go: these types decode themselves, so the error knows no field.
+        return Err(Mismatch::Text(Mismatch::new(json_kind(value), "string").into_text()));
+    };
+    *text = canonical(text).map_err(Mismatch::Text)?;
+    Ok(())
+}
+
+fn canonical_base64(text: &str) -> Result<String, String> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    // Go's decoder skips line breaks.
+    let joined: String;
+    let plain = if text.contains(['\n', '\r']) {
+        joined = text.replace(['\n', '\r'], "");
+        &joined
+    } else {
+        text
+    };
+    let is_good = STANDARD.decode(plain).is_ok();
+    if is_good { Ok(plain.to_owned()) } else { Err(format!("illegal base64 data at input byte {}", first_bad_base64(plain))) }
+}
+
+fn first_bad_base64(text: &str) -> usize {
+    let is_letter = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    text.bytes().position(|c| !is_letter(c)).unwrap_or(text.len() / 4 * 4)
+}
+
+fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value: &mut Value) -> Result<(), Mismatch> {
+    let shape = Shape::Struct(schema);
+    // These decode themselves: what is wrong inside does not know where it stands.
+    let detached = |mismatch: Mismatch| Mismatch::Text(mismatch.into_text());
+    match (other, &mut *value) {
+        (_, Value::Object(_)) => walk(catalog, &shape, "", value).map_err(detached),
+        (SchemaAlternative::Schemas, Value::Array(items)) => {
+            items.iter_mut().try_for_each(|item| walk_item(catalog, &shape, "", item)).map_err(detached)
+        }
+        (SchemaAlternative::Bool, Value::Bool(_)) => Ok(()),
+        (SchemaAlternative::Strings, Value::Array(items)) => {
+            items.iter_mut().try_for_each(|item| walk_item(catalog, &Shape::String, "", item)).map_err(detached)
+        }
+        (SchemaAlternative::Bool, _) => Err(Mismatch::Text("boolean or JSON schema expected".to_owned())),
+        (_, value) => Err(detached(Mismatch::new(json_kind(value), "v1.JSONSchemaProps"))),
+    }
+}
