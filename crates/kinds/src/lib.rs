@@ -95,6 +95,10 @@ pub struct Field {
     pub default: Option<Value>,
     /// The known values of a string (`enum`), sorted; empty when any will do.
     pub allowed: Vec<String>,
+    /// How Go's decoder names the type in its errors (`v1.PullPolicy`); empty when the shape tells it.
+    pub go_type: String,
+    /// The inline structs it comes from, as Go's decoder names them in paths (`VolumeSource`); mostly empty.
+    pub inlined: String,
 }
 
 impl Field {
@@ -112,6 +116,8 @@ impl Field {
             patch: None,
             default: None,
             allowed: Vec::new(),
+            go_type: String::new(),
+            inlined: String::new(),
         }
     }
 }

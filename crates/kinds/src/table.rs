@@ -1,13 +1,14 @@
 //! Reads the committed fact tables. Written by `cargo xtask gen-facts`, checked by the tests: a fault here is a bug, so it panics.
 //!
-//! types.txt, one type and then its fields, one a line:
+//! types.txt, one type and then its fields, one a line (no line has a blank but those shown):
 //!
 //! ```text
 //! type NAME [kind=GROUP/VERSION/KIND,...] [merge=atomic] [unions=JSON]
-//!  NAME TAG SHAPE [required] [pointer] [omitempty] [omitzero] [merge=...] [patch=merge+retainKeys] [key=name] [default=JSON] [enum=A,B] [within=TAG.TAG]
+//!  NAME TAG SHAPE [required] [pointer] [omitempty] [omitzero] [merge=...] [patch=merge+retainKeys] [key=name] [default=JSON] [enum=A,B] [within=TAG:NAME.TAG:NAME] [go=TYPE]
 //! ```
 //!
-//! `within` names the inline messages a field lies in on the protobuf wire. resources.txt, in discovery order:
+//! `within` names the inline structs a field comes from, with their protobuf tags (0: not on that wire); `go` is Go's name of the
+//! type where the shape does not tell it. resources.txt, in discovery order:
 //!
 //! ```text
 //! version GROUP/VERSION
@@ -76,16 +77,17 @@ impl OpenType {
         };
         let mut field = Field::new(name, shape(shape_text, ids));
         field.tag = tag.parse().expect("a tag is a number");
-        let mut within = "";
+        let mut within: Vec<(u32, &str)> = Vec::new();
         for mark in words {
             if let Some(("within", path)) = mark.split_once('=') {
-                within = path;
+                within = path.split('.').map(inline_part).collect();
             } else {
                 mark_field(&mut field, mark);
             }
         }
+        field.inlined = within.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(".");
         if field.tag != 0 {
-            let path: Vec<u32> = within.split('.').filter(|t| !t.is_empty()).map(|t| t.parse().expect("a tag is a number")).collect();
+            let path: Vec<u32> = within.iter().map(|(tag, _)| *tag).collect();
             place(&mut self.wire, &path, field.tag, self.fields.len() as u16);
         }
         self.fields.push(field);
@@ -97,6 +99,11 @@ impl OpenType {
         ty.wire = self.wire;
         Arc::new(Type { group_version_kinds: self.ty.group_version_kinds, merge: self.ty.merge, unions: self.ty.unions, ..ty })
     }
+}
+
+fn inline_part(text: &str) -> (u32, &str) {
+    let (tag, name) = text.split_once(':').expect("an inline struct has tag and name");
+    (tag.parse().expect("a tag is a number"), name)
 }
 
 fn place(wire: &mut Vec<Wire>, path: &[u32], tag: u32, field: u16) {
@@ -143,6 +150,7 @@ fn mark_field(field: &mut Field, mark: &str) {
         }
         ("key", key) => field.patch.get_or_insert_with(patch).merge_key = Some(key.to_owned()),
         ("default", json) => field.default = Some(serde_json::from_str(json).expect("a default is JSON")),
+        ("go", name) => field.go_type = name.to_owned(),
         ("enum", values) => field.allowed = values.split(',').map(str::to_owned).collect(),
         (other, _) => panic!("unknown mark {other} of field {}", field.name),
     }

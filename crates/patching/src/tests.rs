@@ -1,5 +1,7 @@
 //! Tables of patches. The catalog here is a few made-up types, so that each rule has its own field.
 
+use std::sync::Arc;
+
 use kinds::{Catalog, Field, Merge, PatchStrategy, Shape, Type, TypeId};
 use serde_json::{Value, json};
 
@@ -9,13 +11,7 @@ fn field(name: &str, shape: Shape, patch: &str, merge: Merge) -> Field {
     let words: Vec<&str> = patch.split(',').collect();
     let has = |w: &str| words.contains(&w);
     Field {
-        name: name.to_owned(),
-        shape,
-        tag: 0,
-        required: false,
-        pointer: false,
         omit_empty: true,
-        omit_zero: false,
         merge,
         patch: (!patch.is_empty()).then(|| PatchStrategy {
             merge: has("merge"),
@@ -23,7 +19,7 @@ fn field(name: &str, shape: Shape, patch: &str, merge: Merge) -> Field {
             retain_keys: has("retainKeys"),
             merge_key: words.iter().find_map(|w| w.strip_prefix("key=")).map(str::to_owned),
         }),
-        default: None,
+        ..Field::new(name, shape)
     }
 }
 
@@ -44,9 +40,9 @@ fn catalog() -> Catalog {
     let union = vec![text("type"), text("a"), text("b")];
     let types = [("t.Root", root), ("t.Item", item), ("t.Union", union)]
         .into_iter()
-        .map(|(name, fields)| Type { name: name.to_owned(), fields, group_version_kinds: Vec::new() })
+        .map(|(name, fields)| Arc::new(Type::new(name, fields)))
         .collect();
-    Catalog { types, ..Catalog::default() }
+    Catalog::new(types, Vec::new(), Vec::new())
 }
 
 #[track_caller]

@@ -119,30 +119,57 @@ func (w *walker) fields(block *strings.Builder, t reflect.Type, definition spec.
 			if inner.Kind() == reflect.Pointer {
 				fail("inline pointer %s.%s", t, field.Name)
 			}
-			path := strings.TrimPrefix(within+"."+tag, ".")
-			if tag == "0" {
-				path = "0" // not on the protobuf wire (TypeMeta)
-			}
-			w.fields(block, inner, definition, path)
+			// Tag 0: not on the protobuf wire (TypeMeta).
+			w.fields(block, inner, definition, strings.TrimPrefix(within+"."+tag+":"+field.Name, "."))
 			continue
 		}
 		name := parts[0]
 		if name == "" {
 			name = field.Name
 		}
-		if within == "0" {
+		if strings.HasPrefix(within, "0:") {
 			tag = "0"
 		}
 		property := definition.Properties[name]
 		fmt.Fprintf(block, " %s %s %s", name, tag, w.shape(field.Type, t, field.Name))
 		marks := fieldMarks(field, parts, property, slices.Contains(definition.Required, name))
-		if within != "" && within != "0" {
+		if within != "" {
 			marks = append(marks, "within="+within)
+		}
+		if goType := goName(field.Type); goType != w.derivedName(field.Type) {
+			marks = append(marks, "go="+goType)
 		}
 		for _, mark := range marks {
 			fmt.Fprintf(block, " %s", mark)
 		}
 		block.WriteString("\n")
+	}
+}
+
+// goName is how Go's own decoder names a type in its errors.
+func goName(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return strings.ReplaceAll(t.String(), " ", "")
+}
+
+// derivedName is what a reader of the table can tell from the shape alone.
+func (w *walker) derivedName(t reflect.Type) string {
+	if _, ok := special[t.PkgPath()+"."+t.Name()]; ok || t.Kind() == reflect.Struct {
+		return t.String()
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return w.derivedName(t.Elem())
+	case reflect.Slice:
+		return "[]" + w.derivedName(t.Elem())
+	case reflect.Map:
+		return "map[string]" + w.derivedName(t.Elem())
+	case reflect.Interface:
+		return goName(t)
+	default:
+		return t.Kind().String()
 	}
 }
 
