@@ -5,17 +5,35 @@
 //! values are shared, never copied. Engines: `Log` (embedded, one server), memory (tests and simulation); etcd comes behind
 //! the same engine seam by feeding the tree from one whole-keyspace watch.
 //!
+//! Start with `store` (what callers see), then `writer` (the way of a write), `tree` (what is kept), `feed` (how watchers learn).
+//!
 //! Not here: anything about objects. Keys are text `/<group>/<resource>/[<namespace>/]<name>`; values are bytes.
+
+#![forbid(unsafe_code)]
+
+mod feed;
+mod history;
+mod leases;
+mod store;
+mod tree;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The one counter of all writes; a client sees it as `resourceVersion`.
+pub use feed::{WatchEnd, Watcher};
+pub use history::HistoryLimits;
+pub use store::{Status, Store};
+
+/// The one counter of all writes; a client sees it as `resourceVersion`. An empty store stands at 1, so 0 never names a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub u64);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +73,11 @@ pub struct Write {
 
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// `revision` is the transaction's own; `previous` holds each key's record from before.
-    Done {
-        revision: Revision,
-        previous: Vec<Option<Arc<Record>>>,
-    },
-    Conflict {
-        current: Vec<Option<Arc<Record>>>,
-    },
+    /// `revision` is the transaction's own, or the store's when nothing changed (only checks, or deletes of absent keys);
+    /// `previous` holds each key's record from before.
+    Done { revision: Revision, previous: Vec<Option<Arc<Record>>> },
+    /// Some guard did not hold; nothing was changed. `current` holds each key's record as it stands.
+    Conflict { current: Vec<Option<Arc<Record>>> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +96,7 @@ pub struct Page {
     pub remaining: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub revision: Revision,
     pub key: Arc<str>,
@@ -104,9 +119,46 @@ pub enum Error {
         bytes: usize,
         limit: usize,
     },
+    /// A put names a lease that was never granted, has expired or was revoked.
+    LeaseNotFound(LeaseId),
+    /// The transaction makes no sense, whatever the store holds.
+    Invalid(String),
+    /// The disk is full: nothing was written, and writes will be taken again when there is space.
     NoSpace,
     /// Whether the write took place is not known.
     Unknown(String),
+    /// `Store::close` was called.
+    Closed,
+    /// Another process has this directory open.
+    InUse(std::path::PathBuf),
+    /// What lies on disk is not what was written; the text names the place.
     Corrupt(String),
     Io(std::io::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Compacted { oldest } => write!(f, "required revision has been compacted, the oldest kept is {}", oldest.0),
+            Error::Future { current } => write!(f, "required revision is a future revision, the current one is {}", current.0),
+            Error::TooLarge { bytes, limit } => write!(f, "{bytes} bytes are too large, the limit is {limit}"),
+            Error::LeaseNotFound(lease) => write!(f, "lease {} not found", lease.0),
+            Error::Invalid(why) => write!(f, "invalid transaction: {why}"),
+            Error::NoSpace => f.write_str("no space left on the store's disk"),
+            Error::Unknown(why) => write!(f, "whether the write took place is not known: {why}"),
+            Error::Closed => f.write_str("the store is closed"),
+            Error::InUse(dir) => write!(f, "`{}` is in use by another process", dir.display()),
+            Error::Corrupt(place) => write!(f, "the store's files are damaged: {place}"),
+            Error::Io(_) => f.write_str("the store's files cannot be read or written"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(cause) => Some(cause),
+            _ => None,
+        }
+    }
 }

@@ -1,0 +1,310 @@
+//! The handle that callers hold, and what readers and the writer share.
+//!
+//! Reads are answered here, from the tree, without waiting for anybody but the moment of a publication. Everything that
+//! changes something goes to the writer: through its own thread where there is a disk to wait for, in place where there is
+//! none, so that a simulation on paused time needs no thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::feed::{Feed, Scope};
+use crate::tree::Tree;
+use crate::writer::{Answer, Request, Writer};
+use crate::{At, Error, Event, HistoryLimits, LeaseId, Outcome, Page, Record, Revision, Watcher, Write};
+
+/// Records read under one lock: a list of everything shall not hold up a publication for long.
+const N_CHUNK: usize = 2048;
+/// After a refused tick (a full disk), so that time does not run hot.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    door: Door,
+}
+
+/// How requests reach the writer.
+enum Door {
+    Inline(Mutex<Writer>),
+}
+
+/// What is kept and what it takes.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    pub revision: Revision,
+    /// Revisions below this one can no longer be read.
+    pub compacted: Revision,
+    pub n_keys: usize,
+    /// Keys and values of the latest records.
+    pub live_bytes: usize,
+    pub n_history: usize,
+    /// Estimate of what the past keeps in memory.
+    pub history_bytes: usize,
+    pub n_leases: usize,
+}
+
+impl Store {
+    /// A store that forgets everything with its last handle.
+    pub fn memory() -> Self {
+        Self::memory_with(HistoryLimits::default())
+    }
+
+    pub fn memory_with(limits: HistoryLimits) -> Self {
+        let shared = Arc::new(Shared::new(Tree::new(Revision(1))));
+        let writer = Writer::new(shared.clone(), limits);
+        Store { inner: Arc::new(Inner { shared, door: Door::Inline(Mutex::new(writer)) }) }
+    }
+
+    /// Finishes what was asked before and refuses what comes after; watchers end once they have read everything.
+    /// Reads go on being answered.
+    pub async fn close(&self) {
+        let _ = self.ask(|answer| Request::Close { answer }).await;
+    }
+
+    pub fn get(&self, key: &str) -> Option<Arc<Record>> {
+        self.inner.shared.read().get(key).cloned()
+    }
+
+    pub fn get_at(&self, key: &str, revision: Revision) -> Result<Option<Arc<Record>>, Error> {
+        Ok(self.inner.shared.read().get_at(key, revision)?.cloned())
+    }
+
+    /// The records under a prefix in key order, behind `start_after` if given, at most `limit` (0: all of them).
+    pub fn range(&self, prefix: &str, start_after: Option<&str>, at: At, limit: usize) -> Result<Page, Error> {
+        let shared = &self.inner.shared;
+        if limit != 0 {
+            return shared.read().range(prefix, start_after, at, limit, true);
+        }
+        let mut page = shared.read().range(prefix, start_after, at, N_CHUNK, false)?;
+        let mut n_before = 0;
+        while page.records.len() - n_before == N_CHUNK {
+            n_before = page.records.len();
+            let last = page.records[n_before - 1].key.clone();
+            match shared.read().range(prefix, Some(&last), At::Exact(page.revision), N_CHUNK, false) {
+                Ok(more) => page.records.extend(more.records),
+                // The past went away while we read: then all at once.
+                Err(_) if at == At::Latest => return shared.read().range(prefix, start_after, at, 0, false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
+    }
+
+    /// How many keys there are under a prefix; at once for a whole topic `/<group>/<resource>/`.
+    pub fn count(&self, prefix: &str) -> usize {
+        self.inner.shared.read().count(prefix)
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.inner.shared.published()
+    }
+
+    /// Carries out one transaction: all of it or nothing. When this returns `Done`, it is durable and visible. If the future
+    /// is dropped before, the write may still take place.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Outcome, Error> {
+        self.ask(|answer| Request::Write { writes, answer }).await
+    }
+
+    /// Watches the keys that start with `prefix` for events above `from`; `/` is everything.
+    pub fn watch(&self, prefix: &str, from: Revision) -> Result<Watcher, Error> {
+        self.watch_scope(Scope::Prefix(prefix.into()), from)
+    }
+
+    /// Watches one key and no other; writes to its neighbours do not wake the watcher.
+    pub fn watch_key(&self, key: &str, from: Revision) -> Result<Watcher, Error> {
+        self.watch_scope(Scope::Key(key.into()), from)
+    }
+
+    fn watch_scope(&self, scope: Scope, from: Revision) -> Result<Watcher, Error> {
+        let shared = &self.inner.shared;
+        let mut tree = shared.write();
+        if from > tree.revision {
+            return Err(Error::Future { current: tree.revision });
+        }
+        let feed = tree.feed_for(scope.text(), scope.is_key(), from);
+        let oldest = feed.dropped();
+        drop(tree);
+        let watcher = Watcher::new(shared.clone(), feed, scope, from);
+        if from < oldest { Err(Error::Compacted { oldest }) } else { Ok(watcher) }
+    }
+
+    /// A lease that lives for `ttl` after the next tick. Keys put with it are deleted when it ends.
+    pub async fn grant(&self, ttl: Duration) -> Result<LeaseId, Error> {
+        self.ask(|answer| Request::Grant { ttl, answer }).await
+    }
+
+    /// Starts the lease's time anew.
+    pub async fn keep_alive(&self, lease: LeaseId) -> Result<(), Error> {
+        let renewed = self.ask(|answer| Request::KeepAlive { lease, answer }).await;
+        self.inner.shared.nudge();
+        renewed
+    }
+
+    /// Ends the lease and deletes its keys.
+    pub async fn revoke(&self, lease: LeaseId) -> Result<(), Error> {
+        self.ask(|answer| Request::Revoke { lease, answer }).await
+    }
+
+    /// Forgets how things stood before `upto`; that revision itself stays readable.
+    pub async fn compact(&self, upto: Revision) -> Result<(), Error> {
+        self.ask(|answer| Request::Compact { upto, answer }).await
+    }
+
+    /// Tells the store the time, counted from any fixed moment: leases end, and the past is trimmed. Returns when to call
+    /// again; `None` until something is written. `keep_time` does this for whoever has no clock of their own.
+    pub async fn tick(&self, now: Duration) -> Result<Option<Duration>, Error> {
+        self.ask(|answer| Request::Tick { now, answer }).await
+    }
+
+    /// Keeps the store's time by tokio's clock until the store is closed. Sleeps while there is nothing to do.
+    pub async fn keep_time(&self) {
+        let start = Instant::now();
+        loop {
+            let wake_at = match self.tick(start.elapsed()).await {
+                Ok(wake_at) => wake_at.map(|at| start + at),
+                Err(Error::Closed) => return,
+                Err(_) => Some(Instant::now() + RETRY_AFTER),
+            };
+            let nudged = self.inner.shared.nudges.notified();
+            match wake_at {
+                Some(at) => drop(tokio::time::timeout_at(at, nudged).await),
+                None => nudged.await,
+            }
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let shared = &self.inner.shared;
+        let tree = shared.read();
+        Status {
+            revision: tree.revision,
+            compacted: tree.compacted,
+            n_keys: tree.live,
+            live_bytes: tree.live_bytes,
+            n_history: tree.root.len(),
+            history_bytes: tree.history_bytes,
+            n_leases: shared.n_leases.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        match &self.inner.door {
+            Door::Inline(writer) => {
+                writer.lock().unwrap_or_else(PoisonError::into_inner).serve(&mut vec![request(answer)]);
+            }
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::Unknown("the writer has stopped".to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+/// What readers, watchers and the writer have in common.
+pub(crate) struct Shared {
+    tree: RwLock<Tree>,
+    /// The tree's revision, to be read without its lock. Never ahead of what the feeds hold.
+    published: AtomicU64,
+    is_closed: AtomicBool,
+    n_leases: AtomicUsize,
+    /// Wakes whoever keeps the time, when there is something new to keep.
+    nudges: Notify,
+    /// The keeper of the time sleeps until something is written.
+    is_quiet: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(tree: Tree) -> Self {
+        Shared {
+            published: AtomicU64::new(tree.revision.0),
+            tree: RwLock::new(tree),
+            is_closed: AtomicBool::new(false),
+            n_leases: AtomicUsize::new(0),
+            nudges: Notify::new(),
+            is_quiet: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Tree> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn published(&self) -> Revision {
+        Revision(self.published.load(Ordering::Acquire))
+    }
+
+    /// Shows durable events to readers and hands them to the feeds, which the caller wakes.
+    pub(crate) fn publish(&self, events: &[Arc<Event>]) -> Vec<Arc<Feed>> {
+        let Some(newest) = events.last() else { return Vec::new() };
+        let mut tree = self.write();
+        // In order of first use, not of address: simulations must wake in the same order each time.
+        let mut batches: Vec<(Arc<Feed>, Vec<Arc<Event>>)> = vec![(tree.root.clone(), events.to_vec())];
+        let mut places = std::collections::HashMap::new();
+        for event in events {
+            tree.apply(event);
+            for feed in tree.feeds_of(&event.key).skip(1) {
+                let place = *places.entry(Arc::as_ptr(feed)).or_insert_with(|| {
+                    batches.push((feed.clone(), Vec::new()));
+                    batches.len() - 1
+                });
+                batches[place].1.push(event.clone());
+            }
+        }
+        for (feed, events) in &batches {
+            feed.push(events);
+        }
+        self.published.store(newest.revision.0, Ordering::Release);
+        drop(tree);
+        if self.is_quiet.load(Ordering::Relaxed) && self.is_quiet.swap(false, Ordering::AcqRel) {
+            self.nudge();
+        }
+        batches.into_iter().map(|(feed, _)| feed).collect()
+    }
+
+    pub(crate) fn forget_feed_if_unwatched(&self, scope: &Scope) {
+        // Only feeds within a topic come and go.
+        if scope.text().matches('/').count() >= 3 {
+            self.write().forget_feed_if_unwatched(scope.text(), scope.is_key());
+        }
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.nudges.notify_one();
+    }
+
+    pub(crate) fn set_quiet(&self, is_quiet: bool) {
+        self.is_quiet.store(is_quiet, Ordering::Release);
+    }
+
+    pub(crate) fn set_n_leases(&self, n: usize) {
+        self.n_leases.store(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.nudge();
+        for feed in self.read().all_feeds() {
+            feed.wake();
+        }
+    }
+}

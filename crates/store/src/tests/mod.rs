@@ -1,0 +1,54 @@
+//! One conformance suite runs over each engine; what only the log engine has to fear is tested beside it.
+
+mod conformance;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Expect, LeaseId, Op, Outcome, Revision, Store, Write};
+
+pub(crate) fn put(key: &str, value: &str) -> Write {
+    put_expecting(key, value, Expect::Any)
+}
+
+pub(crate) fn put_expecting(key: &str, value: &str, expect: Expect) -> Write {
+    Write { key: key.into(), expect, op: Op::Put { value: Bytes::copy_from_slice(value.as_bytes()), lease: None } }
+}
+
+pub(crate) fn put_leased(key: &str, value: &str, lease: LeaseId) -> Write {
+    Write { key: key.into(), expect: Expect::Any, op: Op::Put { value: Bytes::copy_from_slice(value.as_bytes()), lease: Some(lease) } }
+}
+
+pub(crate) fn delete(key: &str) -> Write {
+    Write { key: key.into(), expect: Expect::Any, op: Op::Delete }
+}
+
+pub(crate) fn check(key: &str, expect: Expect) -> Write {
+    Write { key: key.into(), expect, op: Op::Check }
+}
+
+/// Writes what must succeed.
+pub(crate) async fn done(store: &Store, writes: Vec<Write>) -> Revision {
+    match store.write(writes).await {
+        Ok(Outcome::Done { revision, .. }) => revision,
+        other => panic!("expected a write, got {other:?}"),
+    }
+}
+
+pub(crate) fn value(store: &Store, key: &str) -> Option<String> {
+    store.get(key).map(|r| text(&r.value))
+}
+
+pub(crate) fn text(value: &Bytes) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// `key=value@revision` or `key deleted@revision`, one a line.
+pub(crate) fn show(events: &[Arc<crate::Event>]) -> Vec<String> {
+    let line = |e: &Arc<crate::Event>| match &e.current {
+        Some(record) => format!("{}={}@{}", e.key, text(&record.value), e.revision.0),
+        None => format!("{} deleted@{}", e.key, e.revision.0),
+    };
+    events.iter().map(line).collect()
+}
