@@ -13,6 +13,7 @@ pub mod strict;
 mod normalise;
 mod scalar;
 
+pub mod protobuf;
 pub mod stored;
 
 pub use normalise::{normalise, zero};

@@ -120,6 +120,11 @@ impl Field {
             inlined: String::new(),
         }
     }
+
+    /// Whether protobuf holds the list as a message `{ items = 1 }` instead of repeating the field.
+    pub fn is_message_list(&self) -> bool {
+        self.go_type == "v1.Verbs"
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

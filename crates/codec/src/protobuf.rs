@@ -1,0 +1,155 @@
+//! Upstream's protobuf form: `k8s\0`, then a `runtime.Unknown` that names the kind and holds the message.
+//!
+//! Decoding gives the same tree as decoding the object's JSON; encoding gives upstream's bytes. Both need a value in Go's form
+//! (`normalise`), which `decode` returns.
+//! Upstream: `apimachinery/pkg/runtime/serializer/protobuf`, and the code gogo-protobuf generates.
+
+mod decode;
+mod encode;
+mod wire;
+
+use std::fmt;
+
+use kinds::{Catalog, TypeId};
+use object::key::GroupVersionKind;
+use serde_json::Value;
+
+use wire::{Reader, put_bytes, put_int};
+
+/// What every document starts with.
+pub const MAGIC: &[u8] = b"k8s\0";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The bytes are not of this format, or cut short.
+    Malformed(String),
+    /// A good envelope of a kind that the catalog does not know.
+    UnknownKind(GroupVersionKind),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Malformed(text) => f.write_str(text),
+            Error::UnknownKind(kind) => write!(f, "no kind \"{}\" is registered for version \"{}\"", kind.kind, kind.api_version()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The kind an envelope names, and the message in it.
+pub struct Envelope<'a> {
+    pub kind: GroupVersionKind,
+    pub message: &'a [u8],
+}
+
+/// Opens an envelope without decoding what is in it.
+pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
+    let Some(unknown) = bytes.strip_prefix(MAGIC) else {
+        return Err(Error::Malformed("provided data does not appear to be a protobuf message".to_owned()));
+    };
+    let mut envelope = Envelope { kind: GroupVersionKind::default(), message: &[] };
+    let mut reader = Reader::new(unknown);
+    while let Some((tag, payload)) = reader.next()? {
+        match tag {
+            1 => {
+                let (mut api_version, mut kind) = (String::new(), String::new());
+                let mut type_meta = Reader::new(payload.bytes(tag)?);
+                while let Some((tag, payload)) = type_meta.next()? {
+                    match tag {
+                        1 => api_version = payload.text(tag)?,
+                        2 => kind = payload.text(tag)?,
+                        _ => {}
+                    }
+                }
+                envelope.kind = GroupVersionKind::from_api_version(&api_version, &kind);
+            }
+            2 => envelope.message = payload.bytes(tag)?,
+            _ => {}
+        }
+    }
+    Ok(envelope)
+}
+
+/// A whole document: its kind, and the object in Go's form with `apiVersion` and `kind`.
+pub fn decode(catalog: &Catalog, bytes: &[u8]) -> Result<(GroupVersionKind, Value), Error> {
+    let envelope = open(bytes)?;
+    let ty = catalog.type_of(&envelope.kind).ok_or_else(|| Error::UnknownKind(envelope.kind.clone()))?;
+    let mut value = decode_message(catalog, ty, envelope.message)?;
+    value["apiVersion"] = Value::from(envelope.kind.api_version());
+    value["kind"] = Value::from(envelope.kind.kind.as_str());
+    Ok((envelope.kind, value))
+}
+
+/// A bare message, as it lies in an envelope or a list.
+pub fn decode_message(catalog: &Catalog, ty: TypeId, message: &[u8]) -> Result<Value, Error> {
+    let mut value = decode::message(catalog, ty, message)?;
+    crate::normalise(catalog, ty, &mut value).map_err(Error::Malformed)?;
+    Ok(value)
+}
+
+/// A whole document of the kind that the object names.
+pub fn encode(catalog: &Catalog, ty: TypeId, object: &Value) -> Vec<u8> {
+    let (api_version, kind) = (object["apiVersion"].as_str().unwrap_or(""), object["kind"].as_str().unwrap_or(""));
+    close(api_version, kind, &encode_message(catalog, ty, object))
+}
+
+pub fn encode_message(catalog: &Catalog, ty: TypeId, object: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    encode::message(catalog, ty, object, &mut out);
+    out
+}
+
+/// Puts a message into an envelope.
+pub fn close(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
+    let mut type_meta = Vec::new();
+    put_bytes(&mut type_meta, 1, api_version.as_bytes());
+    put_bytes(&mut type_meta, 2, kind.as_bytes());
+    let mut out = Vec::with_capacity(message.len() + type_meta.len() + 32);
+    out.extend_from_slice(MAGIC);
+    put_bytes(&mut out, 1, &type_meta);
+    put_bytes(&mut out, 2, message);
+    put_bytes(&mut out, 3, b"");
+    put_bytes(&mut out, 4, b"");
+    out
+}
+
+/// `ListMeta` of a list that is put together from items encoded before.
+#[derive(Debug, Default)]
+pub struct ListMeta<'a> {
+    pub resource_version: &'a str,
+    pub continue_token: &'a str,
+    pub remaining_item_count: Option<i64>,
+}
+
+/// A list document from its items' messages. All list kinds have the same two fields.
+pub fn list<'a>(api_version: &str, list_kind: &str, meta: &ListMeta<'_>, items: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut list_meta = Vec::new();
+    put_bytes(&mut list_meta, 1, b"");
+    put_bytes(&mut list_meta, 2, meta.resource_version.as_bytes());
+    put_bytes(&mut list_meta, 3, meta.continue_token.as_bytes());
+    if let Some(count) = meta.remaining_item_count {
+        put_int(&mut list_meta, 4, count);
+    }
+    let mut message = Vec::new();
+    put_bytes(&mut message, 1, &list_meta);
+    for item in items {
+        put_bytes(&mut message, 2, item);
+    }
+    close(api_version, list_kind, &message)
+}
+
+/// One frame of a watch: the length in four bytes, then a bare `WatchEvent` around the object's document.
+pub fn watch_frame(event_type: &str, document: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(document.len() + 8);
+    put_bytes(&mut raw, 1, document);
+    let mut event = Vec::with_capacity(raw.len() + 16);
+    put_bytes(&mut event, 1, event_type.as_bytes());
+    put_bytes(&mut event, 2, &raw);
+    let len = u32::try_from(event.len()).unwrap_or(u32::MAX);
+    let mut out = Vec::with_capacity(event.len() + 4);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(&event);
+    out
+}
