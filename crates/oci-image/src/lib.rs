@@ -15,10 +15,10 @@ mod transfer;
 mod unpack;
 
 pub use digest::{Digest, digest_of};
-pub use manifest::{Descriptor, ImageConfig, Manifest, ManifestList, RuntimeConfig, media};
+pub use manifest::{Descriptor, Empty, History, ImageConfig, Manifest, ManifestList, Platform, RootFs, RuntimeConfig, media};
 pub use reference::{BadReference, Reference};
-pub use remote::{Credentials, Registries};
-pub use store::{Image, ImageStore};
+pub use remote::{Credentials, Registries, streamed};
+pub use store::{Adding, BlobWriter, Image, ImageStore};
 pub use transfer::Progress;
 
 use std::path::PathBuf;

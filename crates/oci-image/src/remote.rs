@@ -337,7 +337,8 @@ fn full(content: Bytes) -> Body {
     Full::new(content).map_err(|never| match never {}).boxed()
 }
 
-fn streamed(path: std::path::PathBuf) -> Body {
+/// A file as a body, read as it is sent.
+pub fn streamed(path: std::path::PathBuf) -> BoxBody<Bytes, std::io::Error> {
     let chunks = futures_util::stream::try_unfold(None::<tokio::fs::File>, move |file| {
         let path = path.clone();
         async move {

@@ -19,7 +19,7 @@ use rustix::fs::{FlockOperation, flock, syncfs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::{Descriptor, ImageConfig, Manifest, RuntimeConfig};
+use crate::manifest::{Descriptor, ImageConfig, Manifest, ManifestList, Platform, RuntimeConfig};
 use crate::{Digest, Error, Reference, digest_of, unpack};
 
 /// Nobody's manifest or config is larger; the OCI specification suggests the same limit.
@@ -256,8 +256,17 @@ impl ImageStore {
         images
     }
 
+    /// The manifest itself, or that of this host's platform when `digest` is an index.
+    pub fn runnable(&self, digest: &Digest) -> Result<Digest, Error> {
+        let Ok(list) = parse::<ManifestList>(&self.read_document(digest)?, "") else { return Ok(digest.clone()) };
+        let host = Platform::host();
+        let platform = || format!("{}/{}", host.os, host.architecture);
+        let chosen = list.manifests.into_iter().find(|m| m.platform.as_ref().is_none_or(|p| *p == host));
+        Ok(chosen.ok_or_else(|| Error::NoPlatform { image: digest.to_string(), platform: platform() })?.digest)
+    }
+
     fn image(&self, digest: &Digest) -> Result<Image, Error> {
-        let manifest = self.manifest(digest)?;
+        let manifest = self.manifest(&self.runnable(digest)?)?;
         let config = self.config(&manifest)?;
         let layers: Vec<PathBuf> = config.rootfs.diff_ids.iter().map(|d| self.layer_path(d)).collect();
         if let Some(missing) = layers.iter().find(|l| !l.exists()) {
@@ -273,34 +282,44 @@ impl ImageStore {
         })
     }
 
-    /// Removes what no name leads to and no running container uses (`in_use`: layer folders). Answers the bytes of blobs freed;
-    /// does nothing while something is being added.
-    pub fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<u64, Error> {
+    /// Removes what no name leads to and no running container uses (`in_use`: layer folders), if it came before `before`: a push
+    /// sends blobs first and their manifest last. Answers the bytes of blobs freed; does nothing while something is being added.
+    pub fn collect(&self, in_use: &HashSet<PathBuf>, before: SystemTime) -> Result<u64, Error> {
         let lock = self.lock_file()?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(0);
         }
         let (mut blobs, mut layers) = (HashSet::new(), in_use.clone());
-        for digest in self.names().into_values() {
-            blobs.insert(self.blob_path(&digest));
-            let Ok(manifest) = self.manifest(&digest) else { continue };
-            blobs.insert(self.blob_path(&manifest.config.digest));
-            blobs.extend(manifest.layers.iter().map(|l| self.blob_path(&l.digest)));
-            layers.extend(self.config(&manifest).into_iter().flat_map(|c| c.rootfs.diff_ids).map(|d| self.layer_path(&d)));
-        }
+        self.names().into_values().for_each(|digest| self.mark(&digest, &mut blobs, &mut layers));
+        let is_old = |path: &PathBuf| fs::metadata(path).and_then(|m| m.modified()).is_ok_and(|at| at < before);
         let mut freed = 0;
-        for path in entries(&self.inner.root.join("blobs/sha256")).filter(|p| !blobs.contains(p)) {
+        for path in entries(&self.inner.root.join("blobs/sha256")).filter(|p| !blobs.contains(p)).filter(is_old) {
             let size = fs::metadata(&path).map_or(0, |m| m.len());
             freed += fs::remove_file(&path).map_or(0, |()| size);
         }
         for path in entries(&self.inner.root.join("layers")).filter(|p| !layers.contains(p)) {
             let _ = fs::remove_dir_all(path);
         }
-        // With the lock taken alone nobody is adding: what lies here is from a crash.
-        for path in entries(&self.inner.root.join("ingest")) {
+        // With the lock taken alone nobody is adding: what is old here is from a crash.
+        for path in entries(&self.inner.root.join("ingest")).filter(is_old) {
             let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
         Ok(freed)
+    }
+
+    /// Adds all that a manifest or index leads to.
+    fn mark(&self, digest: &Digest, blobs: &mut HashSet<PathBuf>, layers: &mut HashSet<PathBuf>) {
+        if !blobs.insert(self.blob_path(digest)) {
+            return;
+        }
+        let Ok(content) = self.read_document(digest) else { return };
+        if let Ok(list) = parse::<ManifestList>(&content, "") {
+            list.manifests.iter().for_each(|m| self.mark(&m.digest, blobs, layers));
+        } else if let Ok(manifest) = parse::<Manifest>(&content, "") {
+            blobs.insert(self.blob_path(&manifest.config.digest));
+            blobs.extend(manifest.layers.iter().map(|l| self.blob_path(&l.digest)));
+            layers.extend(self.config(&manifest).into_iter().flat_map(|c| c.rootfs.diff_ids).map(|d| self.layer_path(&d)));
+        }
     }
 }
 

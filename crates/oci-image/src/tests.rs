@@ -167,9 +167,10 @@ fn images_are_found_listed_and_collected() {
     assert!(ImageStore::open(&scratch.0).unwrap().find("chat:2").is_some());
 
     assert!(store.untag(&Reference::parse("chat:1").unwrap()).unwrap());
-    store.collect(&chat.layers.iter().cloned().collect()).unwrap();
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    store.collect(&chat.layers.iter().cloned().collect(), soon).unwrap();
     assert!(store.find("chat:1").is_none() && chat.layers[0].exists() && store.find("chat:2").is_some());
-    store.collect(&Default::default()).unwrap();
+    store.collect(&Default::default(), soon).unwrap();
     assert!(!chat.layers[0].exists());
 }
 
