@@ -74,6 +74,11 @@ impl ImageStore {
         self.inner.root.join("blobs/sha256").join(digest.hex())
     }
 
+    /// Where builds keep which step made which layer.
+    pub fn build_cache_path(&self) -> PathBuf {
+        self.inner.root.join("build-cache.json")
+    }
+
     /// The size of a blob that is here.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
         fs::metadata(self.blob_path(digest)).ok().map(|m| m.len())
@@ -130,7 +135,8 @@ impl ImageStore {
         config.rootfs.diff_ids.iter().zip(&manifest.layers).try_for_each(|(diff_id, layer)| self.unpack_layer(diff_id, layer))
     }
 
-    fn unpack_layer(&self, diff_id: &Digest, layer: &Descriptor) -> Result<(), Error> {
+    /// Unpacks one layer, if that was not done before.
+    pub fn unpack_layer(&self, diff_id: &Digest, layer: &Descriptor) -> Result<(), Error> {
         let target = self.layer_path(diff_id);
         if target.exists() {
             return Ok(());
@@ -340,7 +346,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(content: &[u8], what: &str) 
 }
 
 /// Gzip, zstd or plain, told by the first bytes: media types are not always true.
-pub(crate) fn decompress(mut reader: impl io::BufRead + 'static, shown: &Path) -> Result<Box<dyn Read>, Error> {
+pub fn decompress(mut reader: impl io::BufRead + 'static, shown: &Path) -> Result<Box<dyn Read>, Error> {
     let failed = |e| Error::File("read", shown.to_owned(), e);
     let start = reader.fill_buf().map_err(failed)?;
     if start.starts_with(&[0x1f, 0x8b]) {
