@@ -15,6 +15,7 @@ mod scalar;
 
 pub mod protobuf;
 pub mod stored;
+pub mod yaml;
 
 pub use normalise::{normalise, zero};
 

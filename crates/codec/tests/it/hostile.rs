@@ -49,6 +49,9 @@ fn exercise(bytes: &[u8]) {
             }
         }
     }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        drop(codec::yaml::parse(text));
+    }
 }
 
 fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
@@ -67,7 +70,8 @@ fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
 fn damaged_bodies_never_panic() {
     let sample = sample();
     let ty = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
-    let seeds = [protobuf::encode(builtin(), ty, &sample), sample.to_string().into_bytes(), Vec::new()];
+    let seeds =
+        [protobuf::encode(builtin(), ty, &sample), sample.to_string().into_bytes(), codec::yaml::write(&sample).into_bytes(), Vec::new()];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..6_000 {
         let mut bytes = seeds[round % seeds.len()].clone();

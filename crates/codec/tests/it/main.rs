@@ -6,7 +6,7 @@ mod hostile;
 
 use std::path::{Path, PathBuf};
 
-use codec::{json, normalise, protobuf, strict};
+use codec::{json, normalise, protobuf, strict, yaml};
 use kinds::{TypeId, builtin};
 use object::key::GroupVersionKind;
 use serde_json::Value;
@@ -83,5 +83,15 @@ fn gos_own_json_is_already_in_gos_form() {
         let mut normal = value.clone();
         normalise(builtin(), ty, &mut normal)?;
         same(&normal, value)
+    });
+}
+
+#[test]
+fn yaml_is_read_and_written_as_upstream_does() {
+    check_all("yaml", &|_, value, bytes| {
+        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+        same(&yaml::parse(text).map_err(|e| e.to_string())?, value)?;
+        let written = yaml::write(value);
+        if written == text { Ok(()) } else { Err(written) }
     });
 }

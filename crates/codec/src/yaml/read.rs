@@ -1,0 +1,157 @@
+//! Reading YAML. The parser is serde-saphyr's; here are its limits and the odds and ends of Go's reading.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Far above any manifest, far below what an alias bomb makes: ten levels of ten aliases are a billion nodes.
+const NODES_MAX: usize = 500_000;
+const ALIAS_EVENTS_MAX: usize = 500_000;
+/// The deepest CRDs have some fifty levels; the parser takes 20 KB of stack for each in a debug build.
+const DEPTH_MAX: usize = 80;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// One document; empty text is null. Of duplicate keys the last one counts.
+pub fn parse(text: &str) -> Result<Value, Error> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: NODES_MAX,
+            max_depth: DEPTH_MAX,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: ALIAS_EVENTS_MAX,
+        },
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    if text.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    let parsed: Tree = serde_saphyr::from_str_with_options(text, options).map_err(|e| Error(one_line(&e.to_string())))?;
+    Ok(parsed.0)
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or("").to_owned()
+}
+
+/// The documents of a stream, split where kubectl splits it: at lines that start with `---`. Empty ones are left out.
+pub fn documents(text: &str) -> impl Iterator<Item = Result<Value, Error>> {
+    split(text).into_iter().map(parse).filter(|document| !matches!(document, Ok(Value::Null)))
+}
+
+fn split(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let is_separator = line.strip_prefix("---").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']) || rest.is_empty());
+        if is_separator {
+            parts.push(&text[start..at]);
+            // What stands on the separator's line after it belongs to the document (`--- # comment`).
+            start = at + 3;
+        }
+        at += line.len();
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// A tree from any scalars; the detour over JSON makes every key text.
+struct Tree(Value);
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor).map(Tree)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML node")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Value::from(value as f64), Value::from))
+    }
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::from(value as f64))
+    }
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::from(value as f64))
+    }
+    /// `1e3` is 1000 in the JSON that Go makes of it.
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+        if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
+            return Ok(Value::from(value as i64));
+        }
+        serde_json::Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("json: unsupported value"))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Tree(item)) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((Tree(key), Tree(value))) = access.next_entry::<Tree, Tree>()? {
+            let key = match key {
+                Value::String(text) => text,
+                Value::Bool(_) | Value::Number(_) => key.to_string(),
+                _ => return Err(serde::de::Error::custom(format!("Unsupported map key of type: {}", kind_of(&key)))),
+            };
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
+        _ => "nil",
+    }
+}
