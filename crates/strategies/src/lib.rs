@@ -1,1 +1,65 @@
-//! strategies
+//! What each kind needs beyond its fields: defaults, what create and update reset, names, validation.
+//!
+//! Functions over object trees; facts are rows (`defaults/rows.txt`, `row::Row`), conditions small functions beside them, by API group
+//! in `groups`. A kind without a row (a custom resource) gets the rules that hold for all.
+//! Not here: what the engine puts into metadata (uid, times: `registry`), admission plugins, schemas of custom resources.
+//! Start with the functions below, in the order in which a write calls them.
+
+mod defaults;
+mod equality;
+mod groups;
+mod metadata;
+mod reset;
+mod row;
+
+use authz::UserInfo;
+use jiff::Timestamp;
+use kinds::{Catalog, Resource};
+use object::field::{self, Path};
+use serde_json::Value;
+
+pub use defaults::default;
+pub use equality::is_semantically_equal;
+pub use metadata::{validate_condition_list, validate_label_selector};
+pub use row::counts_generation;
+
+/// Who writes, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub catalog: &'a Catalog,
+    pub now: Timestamp,
+    pub user: &'a UserInfo,
+}
+
+/// What a create may not choose: status, generation. Comes after admission has changed the object.
+pub fn prepare_create(resource: &Resource, object: &mut Value, context: &Context<'_>) {
+    reset::create(resource, object, context);
+}
+
+/// What an update of the object (`subresource` empty) or of a part of it must keep from `old`, and the generation it gets.
+pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value, context: &Context<'_>) {
+    reset::update(resource, subresource, old, new, context);
+}
+
+/// All faults of a new object, in upstream's order.
+pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error> {
+    let row = row::find(&resource.group, &resource.plural);
+    let mut faults = metadata::validate(object, resource.namespaced, row.name, &Path::new("metadata"));
+    if let Some(validate) = row.validate {
+        faults.extend(validate(object));
+    }
+    faults
+}
+
+/// All faults of an update of the object or of a subresource in the object's form.
+pub fn validate_update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Vec<field::Error> {
+    let row = row::find(&resource.group, &resource.plural);
+    let mut faults = metadata::validate_update(old, new, &Path::new("metadata"));
+    if let Some(validate) = row.validate_update {
+        faults.extend(validate(subresource, old, new));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests;

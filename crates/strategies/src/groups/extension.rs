@@ -1,0 +1,40 @@
+//! What extends the API itself: admissionregistration.k8s.io, apiextensions.k8s.io, apiregistration.k8s.io.
+
+use serde_json::{Value, json};
+
+use crate::Context;
+use crate::row::{Row, StatusMetadata};
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new(ADMISSION, "mutatingadmissionpolicies").with_generation(),
+    Row::new(ADMISSION, "mutatingadmissionpolicybindings").with_generation(),
+    Row::new(ADMISSION, "mutatingwebhookconfigurations").bumped_by(&["/webhooks"]),
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new(ADMISSION, "validatingadmissionpolicies").with_generation() },
+    Row::new(ADMISSION, "validatingadmissionpolicybindings").with_generation(),
+    Row::new(ADMISSION, "validatingwebhookconfigurations").bumped_by(&["/webhooks"]),
+    Row {
+        create: Some(|definition, _| store_version(definition)),
+        update: Some(update_definition),
+        ..Row::new("apiextensions.k8s.io", "customresourcedefinitions").with_generation()
+    },
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new("apiregistration.k8s.io", "apiservices") },
+];
+
+fn update_definition(subresource: &str, _: &Value, definition: &mut Value, _: &Context<'_>) {
+    if subresource.is_empty() {
+        store_version(definition);
+    }
+}
+
+/// Every version that was ever stored is listed until somebody who has migrated takes it away.
+fn store_version(definition: &mut Value) {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let Some(name) = versions.into_iter().find(|v| v["storage"] == true).map(|v| v["name"].clone()) else { return };
+    match &mut definition["status"]["storedVersions"] {
+        Value::Array(stored) if stored.contains(&name) => {}
+        Value::Array(stored) => stored.push(name),
+        none => *none = json!([name]),
+    }
+}

@@ -1,0 +1,39 @@
+//! The small groups.
+
+use object::time;
+use serde_json::Value;
+
+use crate::Context;
+use crate::row::{NameRule, Row, StatusMetadata};
+
+const FLOW: &str = "flowcontrol.apiserver.k8s.io";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const RESOURCE: &str = "resource.k8s.io";
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("autoscaling", "horizontalpodautoscalers").with_generation(),
+    Row::new("coordination.k8s.io", "leases"),
+    Row::new("events.k8s.io", "events"),
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "flowschemas").with_generation() },
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "prioritylevelconfigurations").with_generation() },
+    Row::new("node.k8s.io", "runtimeclasses"),
+    Row::new("policy", "poddisruptionbudgets").with_generation(),
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "clusterrolebindings") },
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "clusterroles") },
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "rolebindings") },
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "roles") },
+    Row::new(RESOURCE, "deviceclasses").with_generation(),
+    Row { status_metadata: StatusMetadata::Kept, update: Some(restamp_taint), ..Row::new(RESOURCE, "devicetaintrules").with_generation() },
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new(RESOURCE, "resourceclaims") },
+    Row::new(RESOURCE, "resourceclaimtemplates"),
+    Row::new(RESOURCE, "resourceslices").with_generation(),
+    Row::new("scheduling.k8s.io", "priorityclasses").bumped_by(&[]),
+];
+
+/// A taint whose effect changed counts from now.
+fn restamp_taint(_: &str, old: &Value, rule: &mut Value, context: &Context<'_>) {
+    let (before, after) = (&old["spec"]["taint"], &rule["spec"]["taint"]);
+    if before["effect"] != after["effect"] && before["timeAdded"] == after["timeAdded"] {
+        rule["spec"]["taint"]["timeAdded"] = Value::from(time::seconds(context.now));
+    }
+}

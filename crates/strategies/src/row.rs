@@ -1,0 +1,114 @@
+//! One row a kind: how it may be named, what bumps its generation, what it resets and checks.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use object::field;
+use object::names;
+use serde_json::Value;
+
+use crate::Context;
+use crate::groups;
+
+/// Rules of a name, also of the fixed part of a generated one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameRule {
+    Subdomain,
+    Label,
+    Dns1035,
+    PathSegment,
+}
+
+impl NameRule {
+    pub(crate) fn faults(self, name: &str) -> Vec<String> {
+        match self {
+            NameRule::Subdomain => names::subdomain_faults(name),
+            NameRule::Label => names::label_faults(name),
+            NameRule::Dns1035 => names::dns1035_faults(name),
+            NameRule::PathSegment => names::path_segment_faults(name),
+        }
+    }
+
+    /// A base that ends in dashes is fine: more letters follow.
+    pub(crate) fn prefix_faults(self, base: &str) -> Vec<String> {
+        let trimmed = base.trim_end_matches('-');
+        if self == NameRule::PathSegment || trimmed.is_empty() || trimmed.len() == base.len() {
+            return self.faults(base);
+        }
+        self.faults(&format!("{trimmed}a"))
+    }
+}
+
+/// What a write to `status` takes over of the metadata that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatusMetadata {
+    /// As sent.
+    Sent,
+    /// All but labels.
+    SentButLabels,
+    /// None of labels, annotations, finalizers, owners.
+    Kept,
+}
+
+pub(crate) type Create = fn(&mut Value, &Context<'_>);
+/// Subresource, old, new.
+pub(crate) type Update = fn(&str, &Value, &mut Value, &Context<'_>);
+pub(crate) type Validate = fn(&Value) -> Vec<field::Error>;
+pub(crate) type ValidateUpdate = fn(&str, &Value, &Value) -> Vec<field::Error>;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) group: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) name: NameRule,
+    /// JSON pointers whose change makes a new generation; `None` when the kind has no generation.
+    pub(crate) generation: Option<&'static [&'static str]>,
+    /// Whether a create may set status.
+    pub(crate) keeps_status_on_create: bool,
+    pub(crate) status_metadata: StatusMetadata,
+    pub(crate) create: Option<Create>,
+    pub(crate) update: Option<Update>,
+    pub(crate) validate: Option<Validate>,
+    pub(crate) validate_update: Option<ValidateUpdate>,
+}
+
+impl Row {
+    /// The rules that hold where a kind has none of its own.
+    pub(crate) const fn new(group: &'static str, plural: &'static str) -> Self {
+        Row {
+            group,
+            plural,
+            name: NameRule::Subdomain,
+            generation: None,
+            keeps_status_on_create: false,
+            status_metadata: StatusMetadata::Sent,
+            create: None,
+            update: None,
+            validate: None,
+            validate_update: None,
+        }
+    }
+
+    /// A kind whose `spec` is what it is about.
+    pub(crate) const fn with_generation(self) -> Self {
+        self.bumped_by(&["/spec"])
+    }
+
+    pub(crate) const fn bumped_by(self, pointers: &'static [&'static str]) -> Self {
+        Row { generation: Some(pointers), ..self }
+    }
+}
+
+/// Upstream: a custom resource gets a new generation when anything but metadata and status changes.
+const CUSTOM: Row = Row { generation: Some(&["*"]), status_metadata: StatusMetadata::Kept, ..Row::new("", "") };
+
+pub(crate) fn find(group: &str, plural: &str) -> &'static Row {
+    static ROWS: OnceLock<HashMap<(&str, &str), &Row>> = OnceLock::new();
+    let rows = ROWS.get_or_init(|| groups::ROWS.iter().flat_map(|rows| rows.iter()).map(|row| ((row.group, row.plural), row)).collect());
+    rows.get(&(group, plural)).copied().unwrap_or(&CUSTOM)
+}
+
+/// Whether objects of a kind carry `metadata.generation`.
+pub fn counts_generation(group: &str, plural: &str) -> bool {
+    find(group, plural).generation.is_some()
+}
