@@ -206,6 +206,15 @@ impl DeleteOptions {
     }
 }
 
+/// How a key's last plan failed to be carried out: part of how things stand, for conditions tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason of the refused change's own note (`FailedCreate`), or empty.
+    pub reason: &'static str,
+    /// What the server said.
+    pub message: String,
+}
+
 /// Something worth telling about an object; shown as an Event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Note {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use object::key::ObjectKey;
-use object::plan::{Plan, key_of};
+use object::plan::{Failure, Plan, key_of};
 
 use crate::cache::{Cache, Cached, Changed};
 use crate::queue::Queue;
@@ -21,14 +21,6 @@ pub struct Ask {
     pub now: Timestamp,
     /// How carrying out this key's last plan failed; `None` once one succeeded.
     pub failure: Option<Failure>,
-}
-
-/// A write that the server refused: part of how things stand, for conditions tell of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The reason of the change's own note (`FailedCreate`), or empty.
-    pub reason: &'static str,
-    pub message: String,
 }
 
 pub(crate) type PlanFn = Arc<dyn Fn(Ask) -> BoxFuture<'static, Result<Plan, client::Error>> + Send + Sync>;

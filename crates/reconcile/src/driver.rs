@@ -16,7 +16,7 @@ use std::time::Duration;
 use client::Client;
 use futures_util::FutureExt;
 use object::key::ObjectKey;
-use object::plan::{Note, Plan};
+use object::plan::{Failure, Note, Plan};
 use object::time::{Clock, stopwatch};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::act::{Outcome, carry_out, caught_up};
 use crate::cache::locked;
-use crate::controller::{Ask, Controller, Failure, PlanFn};
+use crate::controller::{Ask, Controller, PlanFn};
 use crate::events::{Origin, Recorder};
 use crate::informers::Informers;
 use crate::metrics::Counters;

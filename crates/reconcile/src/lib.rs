@@ -31,7 +31,7 @@ mod correlate;
 mod metrics;
 
 pub use cache::{Cache, Changed, Index};
-pub use controller::{Ask, Controller, Failure};
+pub use controller::{Ask, Controller};
 pub use driver::Driver;
 pub use events::Recorder;
 pub use informers::Informers;
