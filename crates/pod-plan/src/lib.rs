@@ -29,7 +29,15 @@ mod wind_down;
 pub mod probe;
 pub mod restart;
 
+pub mod environment;
+pub mod expand;
+pub mod field_value;
+pub mod host_name;
+pub mod image_name;
+pub mod references;
 pub mod resources;
+pub mod security;
+pub mod volume_files;
 
 mod condition;
 pub mod container_status;

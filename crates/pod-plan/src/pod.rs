@@ -31,7 +31,10 @@ pub enum Role {
 impl BoundPod {
     /// Fails only on objects that are no pods, which an API server does not send.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let pod: Pod = serde::Deserialize::deserialize(object).map_err(|e| format!("not a pod: {e}"))?;
+        serde::Deserialize::deserialize(object).map_err(|e| format!("not a pod: {e}")).and_then(Self::new)
+    }
+
+    pub fn new(pod: Pod) -> Result<Self, String> {
         let meta = pod.metadata;
         let spec = pod.spec.ok_or("pod without a spec")?;
         let ephemeral = spec.ephemeral_containers.iter().flatten().map(as_container).collect();
