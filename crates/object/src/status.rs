@@ -12,15 +12,17 @@ pub struct Status {
     pub message: String,
     /// `StatusDetails`, or null.
     pub details: Value,
+    /// `metadata.continue`: how to go on with a list whose token expired. Nearly always empty.
+    pub continue_token: String,
 }
 
 impl Status {
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Status { code, reason, message: message.into(), details: Value::Null }
+        Status { code, reason, message: message.into(), details: Value::Null, continue_token: String::new() }
     }
 
     fn about(code: u16, reason: &'static str, resource: &GroupResource, name: &str, message: String) -> Self {
-        Status { code, reason, message, details: details(&resource.group, &resource.resource, name) }
+        Status { details: details(&resource.group, &resource.resource, name), ..Self::new(code, reason, message) }
     }
 
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
@@ -94,7 +96,7 @@ impl Status {
         let mut details = details(&kind.group, &kind.kind, name);
         details["causes"] = Value::Array(causes);
         let shown = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
-        Status { code: 422, reason: "Invalid", message: format!("{shown} \"{name}\" is invalid: {list}"), details }
+        Status { details, ..Self::new(422, "Invalid", format!("{shown} \"{name}\" is invalid: {list}")) }
     }
 
     /// The tree that goes over the wire.
@@ -105,6 +107,9 @@ impl Status {
         });
         if !self.details.is_null() {
             value["details"] = self.details.clone();
+        }
+        if !self.continue_token.is_empty() {
+            value["metadata"]["continue"] = Value::from(self.continue_token.clone());
         }
         value
     }
@@ -120,6 +125,7 @@ impl Status {
             reason: REASONS.iter().find(|r| **r == reason).copied().unwrap_or(""),
             message: value["message"].as_str().unwrap_or("").to_owned(),
             details: value["details"].clone(),
+            continue_token: value["metadata"]["continue"].as_str().unwrap_or("").to_owned(),
         })
     }
 
