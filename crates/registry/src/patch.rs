@@ -1,0 +1,140 @@
+//! PATCH: each kind of patch is a way to make a new tree; everything else is the update path.
+
+use object::field::{self, Path};
+use object::key::GroupVersionKind;
+use object::status::Status;
+use object::{Value, meta};
+
+use crate::options::WriteOptions;
+use crate::request::{Request, Written};
+use crate::write::Plan;
+use crate::{Registry, address, metadata, stages};
+
+/// Upstream: `MaxRetryWhenPatchConflicts`.
+const CONFLICTS_MAX: usize = 5;
+/// A server-side apply that finds nothing creates; one that then finds something starts over.
+const APPLY_TRIES_MAX: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchKind {
+    pub fn from_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json-patch+json" => Some(PatchKind::Json),
+            "application/merge-patch+json" => Some(PatchKind::Merge),
+            "application/strategic-merge-patch+json" => Some(PatchKind::Strategic),
+            "application/apply-patch+yaml" => Some(PatchKind::Apply),
+            _ => None,
+        }
+    }
+}
+
+/// A patch as it was sent: the tree, and the text that refusals show.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    pub kind: PatchKind,
+    pub tree: Value,
+    pub text: String,
+}
+
+impl Registry {
+    pub async fn patch(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
+        options.check("PatchOptions", patch.kind == PatchKind::Apply)?;
+        if patch.kind == PatchKind::Apply {
+            return self.apply(request, patch, options).await;
+        }
+        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX };
+        let mut warnings = Vec::new();
+        let mut written = self
+            .update_with(request, &plan, &mut |current| {
+                let mut new = self.patched(request, patch, current)?;
+                warnings = self.settle(request, patch, options, &mut new)?;
+                Ok(new)
+            })
+            .await?;
+        warnings.append(&mut written.warnings);
+        Ok(Written { warnings, ..written })
+    }
+
+    pub(crate) fn patched(&self, request: &Request, patch: &Patch, current: &Value) -> Result<Value, Status> {
+        match patch.kind {
+            PatchKind::Json => patching::json_patch(current, &patch.tree),
+            PatchKind::Merge => {
+                let mut new = current.clone();
+                patching::merge_patch(&mut new, &patch.tree).map(|()| new)
+            }
+            PatchKind::Strategic | PatchKind::Apply => {
+                patching::strategic_merge(&self.catalog(), request.resource.type_id, current, &patch.tree)
+            }
+        }
+        .map_err(|e| e.to_status())
+    }
+
+    /// The patched tree has to be an object of its kind again.
+    fn settle(&self, request: &Request, patch: &Patch, options: &WriteOptions, new: &mut Value) -> Result<Vec<String>, Status> {
+        if meta::kind(new) != request.resource.gvk() {
+            return Err(invalid_patch(patch, "the kind of the patched object does not match its resource"));
+        }
+        let warnings = stages::read_fields(&self.catalog(), request.resource.type_id, new, &options.field_validation)
+            .map_err(|e| invalid_patch(patch, &e))?;
+        metadata::place(request, new)?;
+        strategies::default(&self.catalog(), request.resource.type_id, new, self.clock.now());
+        Ok(warnings)
+    }
+
+    async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
+        let mut config = patch.tree.clone();
+        let warnings = self.check_config(request, &mut config, options)?;
+        for _ in 0..APPLY_TRIES_MAX {
+            let key = address::key(&request.resource, &request.namespace, &request.name);
+            let written = match self.store.get(&key) {
+                Some(_) => {
+                    let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX };
+                    self.update_with(request, &plan, &mut |current| self.applied(request, Some(current), &config, options)).await
+                }
+                None if !request.subresource.is_empty() => Err(request.not_found()),
+                None => self.apply_new(request, &config, options).await,
+            };
+            match written {
+                Err(e) if e.is_already_exists() || e.is_not_found() && request.subresource.is_empty() => {}
+                Err(e) => return Err(e),
+                Ok(written) => return Ok(Written { warnings, ..written }),
+            }
+        }
+        Err(Status::conflict_modified(&request.group_resource(), &request.name))
+    }
+
+    async fn apply_new(&self, request: &Request, config: &Value, options: &WriteOptions) -> Result<Written, Status> {
+        if !meta::uid(config).is_empty() {
+            let cause = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(config));
+            return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
+        }
+        let new = self.applied(request, None, config, options)?;
+        self.create_as(request, new, options, None).await
+    }
+
+    fn check_config(&self, request: &Request, config: &mut Value, options: &WriteOptions) -> Result<Vec<String>, Status> {
+        let sent = GroupVersionKind::from_api_version(config["apiVersion"].as_str().unwrap_or(""), config["kind"].as_str().unwrap_or(""));
+        if sent != request.resource.gvk() {
+            return Err(Status::bad_request(format!("invalid object type: {sent}, expected {}", request.resource.gvk())));
+        }
+        if !config["metadata"]["managedFields"].is_null() {
+            return Err(Status::bad_request("metadata.managedFields must be nil"));
+        }
+        let warnings = stages::read_fields(&self.catalog(), request.resource.type_id, config, &options.field_validation)
+            .map_err(Status::bad_request)?;
+        metadata::place(request, config)?;
+        Ok(warnings)
+    }
+}
+
+fn invalid_patch(patch: &Patch, cause: &str) -> Status {
+    let fault = field::Error::invalid(&Path::new("patch"), patch.text.clone(), cause);
+    Status::invalid(&GroupVersionKind::default(), "", &[fault])
+}

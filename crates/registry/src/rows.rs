@@ -1,0 +1,76 @@
+//! What the engine itself must know of single kinds: one row a fact, everything else is the same for all.
+
+use kinds::Resource;
+
+/// Group and plural of a kind that has the fact.
+type Rows = &'static [(&'static str, &'static str)];
+
+fn is_in(rows: Rows, resource: &Resource) -> bool {
+    rows.iter().any(|(group, plural)| *plural == resource.plural && *group == resource.group)
+}
+
+/// An update of an object that is not there makes it.
+const CREATE_ON_UPDATE: Rows = &[
+    ("", "endpoints"),
+    ("", "events"),
+    ("events.k8s.io", "events"),
+    ("", "limitranges"),
+    ("coordination.k8s.io", "leases"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
+    ("node.k8s.io", "runtimeclasses"),
+];
+
+/// An update must name the resourceVersion it changes.
+const CONDITIONAL_UPDATE: Rows = &[
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("apiregistration.k8s.io", "apiservices"),
+    ("coordination.k8s.io", "leases"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
+    ("policy", "poddisruptionbudgets"),
+    ("node.k8s.io", "runtimeclasses"),
+    ("storage.k8s.io", "csistoragecapacities"),
+];
+
+/// A deletion answers the object and not a Status.
+const ANSWERS_DELETED: Rows = &[
+    ("", "pods"),
+    ("", "podtemplates"),
+    ("", "resourcequotas"),
+    ("", "services"),
+    ("", "serviceaccounts"),
+    ("", "persistentvolumes"),
+    ("", "persistentvolumeclaims"),
+];
+
+/// Dependents stay when the request says nothing (kinds older than the garbage collector).
+const ORPHANS_BY_DEFAULT: Rows = &[("", "replicationcontrollers"), ("batch", "jobs")];
+
+pub(crate) fn creates_on_update(resource: &Resource) -> bool {
+    is_in(CREATE_ON_UPDATE, resource)
+}
+pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
+    !is_in(CONDITIONAL_UPDATE, resource)
+}
+pub(crate) fn answers_deleted(resource: &Resource) -> bool {
+    is_in(ANSWERS_DELETED, resource)
+}
+pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
+    is_in(ORPHANS_BY_DEFAULT, resource)
+}
+pub(crate) fn is_namespace(resource: &Resource) -> bool {
+    resource.plural == "namespaces" && resource.group.is_empty()
+}
+pub(crate) fn is_pod(resource: &Resource) -> bool {
+    resource.plural == "pods" && resource.group.is_empty()
+}
+pub(crate) fn is_service(resource: &Resource) -> bool {
+    resource.plural == "services" && resource.group.is_empty()
+}

@@ -1,0 +1,297 @@
+//! Create and update: the one path every change takes from a decoded tree to the store.
+//!
+//! PUT, every patch, status, scale, binding and the rest are `update_with` and differ only in how they make the new tree.
+
+use std::sync::Arc;
+
+use object::key::GroupVersionKind;
+use object::status::Status;
+use object::{Value, field, meta};
+use store::{Expect, Op, Outcome, Record, Revision, Write};
+
+use crate::form::{self, Stored};
+use crate::options::WriteOptions;
+use crate::request::{Answer, Request, Written};
+use crate::stages::{Operation, Tracking};
+use crate::{Registry, address, faults, metadata, rows};
+
+/// Upstream: `maxNameGenerationCreateAttempts`.
+const GENERATE_TRIES_MAX: usize = 8;
+/// Writers that race for one object take turns; each lost turn means that another one won, so this ends. The limit is for bugs.
+const UPDATE_TRIES_MAX: usize = 1_000;
+
+/// An object as it stands, both ways.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub record: Arc<Record>,
+    pub tree: Value,
+}
+
+/// How `update_with` goes about it.
+pub(crate) struct Plan<'a> {
+    pub options: &'a WriteOptions,
+    /// In managedFields; `None` when the new tree already says who did what (server-side apply).
+    pub manager: Option<&'a str>,
+    /// Upstream: patches are retried a few times, unconditional updates until they win, updates that name a revision never.
+    pub conflicts_max: usize,
+}
+
+/// Makes the new tree from the present one.
+pub(crate) type Make<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
+
+impl Registry {
+    pub async fn create(&self, request: &Request, object: Value, options: &WriteOptions) -> Result<Written, Status> {
+        options.check("CreateOptions", false)?;
+        self.create_as(request, object, options, Some(&options.field_manager)).await
+    }
+
+    /// `manager` is `None` when managedFields are already right.
+    pub(crate) async fn create_as(
+        &self,
+        request: &Request,
+        mut object: Value,
+        options: &WriteOptions,
+        manager: Option<&str>,
+    ) -> Result<Written, Status> {
+        metadata::place(request, &mut object)?;
+        let now = self.clock.now();
+        let is_generated = metadata::begin(&mut object, now, &self.entropy);
+        strategies::default(&self.catalog(), request.resource.type_id, &mut object, self.clock.now());
+        if let Some(manager) = manager {
+            let tracking = Tracking { manager, operation: Operation::Create, subresource: &request.subresource, now };
+            self.track(request, None, &mut object, &tracking);
+        }
+        self.mutate(request, Operation::Create, None, &mut object)?;
+        let catalog = self.catalog();
+        let context = strategies::Context { catalog: &catalog, now, user: &request.user };
+        strategies::prepare_create(&request.resource, &mut object, &context);
+        refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
+        self.admit(request, Operation::Create, None, Some(&object))?;
+        if options.is_dry_run() {
+            let key = address::key(&request.resource, &request.namespace, meta::name(&object));
+            return match self.store.get(&key) {
+                Some(_) => Err(Status::already_exists(&request.group_resource(), meta::name(&object))),
+                None => Ok(Written { answer: Answer::Tree(object), is_new: true, warnings: Vec::new() }),
+            };
+        }
+        for _ in 0..GENERATE_TRIES_MAX {
+            let key = address::key(&request.resource, &request.namespace, meta::name(&object));
+            match self.put(request, key, Expect::Absent, None, &mut object).await? {
+                Put::Done(stored) => return Ok(Written { answer: Answer::Stored(stored), is_new: true, warnings: Vec::new() }),
+                Put::Conflict if is_generated => metadata::generate_name(&mut object, &self.entropy),
+                Put::Conflict => break,
+            }
+        }
+        Err(Status::already_exists(&request.group_resource(), meta::name(&object)))
+    }
+
+    /// PUT of the object itself or of a subresource that is sent in the object's form.
+    pub async fn update(&self, request: &Request, object: Value, options: &WriteOptions) -> Result<Written, Status> {
+        options.check("UpdateOptions", false)?;
+        let mut object = object;
+        metadata::place(request, &mut object)?;
+        let sent_version = meta::resource_version(&object).to_owned();
+        let is_unconditional = matches!(sent_version.as_str(), "" | "0");
+        if is_unconditional && !rows::allows_unconditional_update(&request.resource) && self.exists(request) {
+            let path = field::Path::new("metadata").child("resourceVersion");
+            let fault = field::Error::invalid(&path, 0, "must be specified for an update");
+            return Err(Status::invalid(&request.resource.gvk(), &request.name, &[fault]));
+        }
+        if rows::creates_on_update(&request.resource) && request.subresource.is_empty() && !self.exists(request) {
+            if !is_unconditional {
+                return Err(request.not_found());
+            }
+            return self.create_as(request, object, options, Some(&options.field_manager)).await;
+        }
+        strategies::default(&self.catalog(), request.resource.type_id, &mut object, self.clock.now());
+        let plan =
+            Plan { options, manager: Some(&options.field_manager), conflicts_max: if is_unconditional { UPDATE_TRIES_MAX } else { 0 } };
+        self.update_with(request, &plan, &mut |_| Ok(object.clone())).await
+    }
+
+    fn exists(&self, request: &Request) -> bool {
+        self.store.get(&address::key(&request.resource, &request.namespace, &request.name)).is_some()
+    }
+
+    pub(crate) fn current(&self, request: &Request) -> Result<Current, Status> {
+        let record = self.record(&request.resource, &request.namespace, &request.name)?;
+        let tree = self.tree(request, &record)?;
+        Ok(Current { record, tree })
+    }
+
+    pub(crate) fn tree(&self, request: &Request, record: &Record) -> Result<Value, Status> {
+        self.decode(&request.resource, &Stored::from(&*record))
+    }
+
+    /// Reads, makes, checks, writes; again when somebody else was faster, as often as the plan allows.
+    pub(crate) async fn update_with(&self, request: &Request, plan: &Plan<'_>, make: &mut Make<'_>) -> Result<Written, Status> {
+        for n_conflicts in 0..=plan.conflicts_max {
+            let current = self.current(request)?;
+            let new = make(&current.tree)?;
+            match self.try_update(request, plan, &current, new).await? {
+                Some(answer) => return Ok(Written { answer, is_new: false, warnings: Vec::new() }),
+                None if n_conflicts == plan.conflicts_max => break,
+                None => {}
+            }
+        }
+        Err(Status::conflict_modified(&request.group_resource(), &request.name))
+    }
+
+    /// One turn; `None` when the object moved meanwhile.
+    async fn try_update(&self, request: &Request, plan: &Plan<'_>, current: &Current, mut new: Value) -> Result<Option<Answer>, Status> {
+        let old = &current.tree;
+        check_identity(request, old, &new)?;
+        metadata::carry(old, &mut new);
+        let now = self.clock.now();
+        if let Some(manager) = plan.manager {
+            let tracking = Tracking { manager, operation: Operation::Update, subresource: &request.subresource, now };
+            self.track(request, Some(old), &mut new, &tracking);
+        }
+        self.mutate(request, Operation::Update, Some(old), &mut new)?;
+        let catalog = self.catalog();
+        let context = strategies::Context { catalog: &catalog, now, user: &request.user };
+        strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
+        refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
+        self.admit(request, Operation::Update, Some(old), Some(&new))?;
+        if is_same(old, &mut new) {
+            return Ok(Some(Answer::Stored(Stored::from(&*current.record))));
+        }
+        if plan.options.is_dry_run() {
+            meta::set(&mut new, "resourceVersion", current.record.modified.0.to_string());
+            return Ok(Some(Answer::Tree(new)));
+        }
+        if is_ready_to_go(request, &new) {
+            return self.remove_updated(request, current, &new).await;
+        }
+        let key = Arc::clone(&current.record.key);
+        match self.put(request, key, Expect::At(current.record.modified), Some(old), &mut new).await? {
+            Put::Done(stored) => Ok(Some(Answer::Stored(stored))),
+            Put::Conflict => Ok(None),
+        }
+    }
+
+    /// The update took the last finalizer away from an object that is being deleted.
+    async fn remove_updated(&self, request: &Request, current: &Current, new: &Value) -> Result<Option<Answer>, Status> {
+        match self.remove(request, current).await? {
+            Some(revision) => {
+                let mut gone = new.clone();
+                meta::set(&mut gone, "resourceVersion", revision.0.to_string());
+                Ok(Some(Answer::Tree(gone)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Encodes once and writes; the bytes written are the bytes answered and watched.
+    pub(crate) async fn put(
+        &self,
+        request: &Request,
+        key: Arc<str>,
+        expect: Expect,
+        old: Option<&Value>,
+        new: &mut Value,
+    ) -> Result<Put, Status> {
+        for _ in 0..crate::services::ALLOCATION_TRIES_MAX {
+            let companions = crate::services::companions(self, request, old, Some(new))?;
+            let bytes = form::encode(new);
+            let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease: None } }];
+            let n_companions = companions.len();
+            writes.extend(companions);
+            match self.store.write(writes).await.map_err(|e| faults::from_store(&e))? {
+                Outcome::Done { revision, .. } => return Ok(Put::Done(Stored { revision, bytes })),
+                Outcome::Conflict { current } => {
+                    let own = current.first().and_then(|r| r.as_ref()).map(|r| r.modified);
+                    if n_companions == 0 || !holds(expect, own) {
+                        return Ok(Put::Conflict);
+                    }
+                }
+            }
+        }
+        Err(Status::internal("no free address could be taken: too many others were faster"))
+    }
+
+    /// Deletes at the revision seen; `None` when the object moved meanwhile.
+    pub(crate) async fn remove(&self, request: &Request, current: &Current) -> Result<Option<Revision>, Status> {
+        let mut writes = vec![Write { key: Arc::clone(&current.record.key), expect: Expect::At(current.record.modified), op: Op::Delete }];
+        writes.extend(crate::services::companions(self, request, Some(&current.tree), None)?);
+        match self.store.write(writes).await.map_err(|e| faults::from_store(&e))? {
+            Outcome::Done { revision, .. } => Ok(Some(revision)),
+            Outcome::Conflict { .. } => Ok(None),
+        }
+    }
+}
+
+pub(crate) enum Put {
+    Done(Stored),
+    Conflict,
+}
+
+fn holds(expect: Expect, current: Option<Revision>) -> bool {
+    match expect {
+        Expect::Any => true,
+        Expect::Absent => current.is_none(),
+        Expect::At(revision) => current == Some(revision),
+    }
+}
+
+/// `resourceVersion` and `uid` of a body are preconditions.
+fn check_identity(request: &Request, old: &Value, new: &Value) -> Result<(), Status> {
+    let sent_uid = meta::uid(new);
+    if !sent_uid.is_empty() && sent_uid != meta::uid(old) {
+        let cause = format!("Precondition failed: UID in precondition: {sent_uid}, UID in object meta: {}", meta::uid(old));
+        return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
+    }
+    let sent_version = meta::resource_version(new);
+    if !matches!(sent_version, "" | "0") && sent_version != meta::resource_version(old) {
+        crate::read::parse_version(sent_version)?;
+        return Err(Status::conflict_modified(&request.group_resource(), &request.name));
+    }
+    Ok(())
+}
+
+/// Nothing is left to wait for before an object under deletion goes.
+fn is_ready_to_go(request: &Request, object: &Value) -> bool {
+    meta::deletion_timestamp(object).is_some()
+        && object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && metadata::is_finalized(request, object)
+}
+
+/// Nothing changed, or only the times in managedFields: upstream then writes nothing, so that a repeated apply costs no revision.
+fn is_same(old: &Value, new: &mut Value) -> bool {
+    match old["metadata"]["resourceVersion"].as_str() {
+        Some(version) => meta::set(new, "resourceVersion", version),
+        None => meta::unset(new, "resourceVersion"),
+    }
+    if old == new {
+        return true;
+    }
+    let (before, after) = (&old["metadata"]["managedFields"], &new["metadata"]["managedFields"]);
+    if !is_same_but_times(before, after) {
+        return false;
+    }
+    let kept = before.clone();
+    let changed = std::mem::replace(&mut new["metadata"]["managedFields"], kept);
+    if old == new {
+        return true;
+    }
+    new["metadata"]["managedFields"] = changed;
+    false
+}
+
+fn is_same_but_times(before: &Value, after: &Value) -> bool {
+    let (Some(before), Some(after)) = (before.as_array(), after.as_array()) else {
+        return false;
+    };
+    let members = |entry: &Value| -> Vec<Value> {
+        ["manager", "operation", "apiVersion", "fieldsType", "fieldsV1", "subresource"].iter().map(|m| entry[*m].clone()).collect()
+    };
+    before.len() == after.len() && before.iter().zip(after).all(|(b, a)| members(b) == members(a))
+}
+
+pub(crate) fn refuse(request: &Request, object: &Value, found: &[field::Error]) -> Result<(), Status> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let kind = GroupVersionKind::new(&request.resource.group, &request.resource.version, &request.resource.kind);
+    Err(Status::invalid(&kind, meta::name(object), found))
+}
