@@ -1,0 +1,232 @@
+//! From what the registry answers to bytes: objects, lists and events, in the format and shape asked for.
+//!
+//! The usual case, JSON as it is, puts stored bytes behind a prefix and encodes nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, Response, StatusCode, header};
+use kinds::Resource;
+use object::status::Status;
+use object::{Value, meta};
+use registry::form::Stored;
+use registry::{Answer, List, Registry};
+use serde_json::json;
+
+use crate::body::Body;
+use crate::negotiate::{Format, Shape, Wanted};
+
+/// Small records are copied together, so that a list of many does not become many tiny frames.
+const PIECE_LEN: usize = 64 * 1024;
+
+pub(crate) fn response(code: u16, format: Format, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+pub(crate) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A failure, as every client expects it.
+pub(crate) fn failure(status: &Status, format: Format) -> Response<Body> {
+    let mut answer = tree(status.code, &status.to_value(), format);
+    if let Some(seconds) = status.details["retryAfterSeconds"].as_u64() {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// A tree in the format asked for; a kind that has no protobuf form (a table) is sent as JSON.
+pub(crate) fn tree(code: u16, value: &Value, format: Format) -> Response<Body> {
+    match format {
+        Format::Json => response(code, format, Body::whole(line(value))),
+        Format::Yaml => response(code, format, Body::whole(codec::yaml::write(value))),
+        Format::Protobuf => match protobuf(value) {
+            Some(bytes) => response(code, format, Body::whole(bytes)),
+            None => response(code, Format::Json, Body::whole(line(value))),
+        },
+    }
+}
+
+fn protobuf(value: &Value) -> Option<Vec<u8>> {
+    let catalog = kinds::builtin();
+    let type_id = catalog.type_of(&meta::kind(value))?;
+    let has_wire = !catalog.get(type_id).wire.is_empty();
+    has_wire.then(|| codec::protobuf::encode(catalog, type_id, value))
+}
+
+/// Encodes objects of one resource.
+pub(crate) struct Encoder<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) wanted: Wanted,
+}
+
+impl Encoder<'_> {
+    pub(crate) fn answer(&self, code: u16, answer: &Answer) -> Result<Response<Body>, Status> {
+        match answer {
+            Answer::Stored(stored) => self.stored(code, stored),
+            Answer::Tree(value) => Ok(tree(code, value, self.wanted.format)),
+        }
+    }
+
+    pub(crate) fn stored(&self, code: u16, stored: &Stored) -> Result<Response<Body>, Status> {
+        let format = self.wanted.format;
+        if self.wanted.shape == Shape::AsIs && format == Format::Json {
+            return Ok(response(code, format, Body::whole(self.json_line(stored))));
+        }
+        let object = self.registry.decode(self.resource, stored)?;
+        let shaped = self.shape_one(object);
+        Ok(tree(code, &shaped, format))
+    }
+
+    fn shape_one(&self, object: Value) -> Value {
+        match self.wanted.shape {
+            Shape::AsIs => object,
+            Shape::Metadata(version) => partial(&object, version),
+            Shape::Table(version) => crate::seam::table(self.resource, version, &[object], &Value::Null),
+        }
+    }
+
+    /// The object and a final newline, as Go's encoder writes it.
+    fn json_line(&self, stored: &Stored) -> Bytes {
+        let prefix = prefix(self.resource);
+        let mut text = BytesMut::with_capacity(prefix.len() + 24 + stored.bytes.len());
+        put_object(&mut text, &prefix, stored);
+        text.put_u8(b'\n');
+        text.freeze()
+    }
+
+    pub(crate) fn list(&self, list: &List) -> Result<Response<Body>, Status> {
+        let mut metadata = json!({"resourceVersion": list.revision.0.to_string()});
+        if !list.continue_token.is_empty() {
+            metadata["continue"] = Value::from(list.continue_token.clone());
+        }
+        if let Some(remaining) = list.remaining {
+            metadata["remainingItemCount"] = Value::from(remaining);
+        }
+        match (self.wanted.shape, self.wanted.format) {
+            (Shape::AsIs, Format::Json) => Ok(response(200, Format::Json, Body::Pieces(self.json_list(&metadata, list)))),
+            _ => self.shaped_list(metadata, list),
+        }
+    }
+
+    fn json_list(&self, metadata: &Value, list: &List) -> VecDeque<Bytes> {
+        let mut pieces = VecDeque::new();
+        let mut text = BytesMut::new();
+        let kind = json!({"kind": self.resource.list_kind, "apiVersion": self.resource.gvk().api_version()}).to_string();
+        text.put_slice(kind.trim_end_matches('}').as_bytes());
+        text.put_slice(format!(",\"metadata\":{metadata},\"items\":[").as_bytes());
+        for (i, record) in list.records.iter().enumerate() {
+            if i > 0 {
+                text.put_u8(b',');
+            }
+            put_object(&mut text, ITEM_PREFIX, &Stored { revision: record.modified, bytes: record.value.clone() });
+            if text.len() >= PIECE_LEN {
+                pieces.push_back(text.split().freeze());
+            }
+        }
+        text.put_slice(b"]}\n");
+        pieces.push_back(text.freeze());
+        pieces
+    }
+
+    fn shaped_list(&self, metadata: Value, list: &List) -> Result<Response<Body>, Status> {
+        let mut items = Vec::with_capacity(list.records.len());
+        for record in &list.records {
+            let stored = Stored { revision: record.modified, bytes: record.value.clone() };
+            items.push(self.registry.decode(self.resource, &stored)?);
+        }
+        let value = match self.wanted.shape {
+            Shape::Table(version) => crate::seam::table(self.resource, version, &items, &metadata),
+            Shape::Metadata(version) => {
+                let items: Vec<Value> = items.iter().map(|object| partial(object, version)).collect();
+                json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata, "items": items})
+            }
+            Shape::AsIs => {
+                for item in items.iter_mut().filter_map(Value::as_object_mut) {
+                    item.remove("kind");
+                    item.remove("apiVersion");
+                }
+                json!({"kind": self.resource.list_kind, "apiVersion": self.resource.gvk().api_version(), "metadata": metadata, "items": items})
+            }
+        };
+        Ok(tree(200, &value, self.wanted.format))
+    }
+
+    /// One line of a watch.
+    pub(crate) fn event(&self, kind: &str, stored: &Stored, is_first: bool) -> Result<Bytes, Status> {
+        let mut text = BytesMut::with_capacity(stored.bytes.len() + 128);
+        text.put_slice(b"{\"type\":\"");
+        text.put_slice(kind.as_bytes());
+        text.put_slice(b"\",\"object\":");
+        match self.wanted.shape {
+            Shape::AsIs => put_object(&mut text, &prefix(self.resource), stored),
+            shape => {
+                let object = self.registry.decode(self.resource, stored)?;
+                let shaped = match shape {
+                    Shape::Table(version) => crate::seam::table_event(self.resource, version, object, is_first),
+                    Shape::Metadata(version) => partial(&object, version),
+                    Shape::AsIs => object,
+                };
+                text.put_slice(&serde_json::to_vec(&shaped).expect("a tree writes to memory without fail"));
+            }
+        }
+        text.put_slice(b"}\n");
+        Ok(text.freeze())
+    }
+
+    pub(crate) fn bookmark(&self, revision: u64, ends_initial_events: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if ends_initial_events {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = match self.wanted.shape {
+            Shape::AsIs => json!({"kind": self.resource.kind, "apiVersion": self.resource.gvk().api_version(), "metadata": metadata}),
+            Shape::Metadata(version) => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata})
+            }
+            Shape::Table(version) => crate::seam::table_bookmark(version, &metadata),
+        };
+        line(&json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+pub(crate) fn error_event(status: &Status) -> Bytes {
+    line(&json!({"type": "ERROR", "object": status.to_value()}))
+}
+
+fn line(value: &Value) -> Bytes {
+    let mut text = serde_json::to_vec(value).expect("a tree writes to memory without fail");
+    text.push(b'\n');
+    text.into()
+}
+
+pub(crate) fn partial(object: &Value, version: &str) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": object["metadata"]})
+}
+
+const ITEM_PREFIX: &str = "{\"metadata\":{\"resourceVersion\":\"";
+
+fn prefix(resource: &Resource) -> String {
+    let api_version = resource.gvk().api_version();
+    format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"", resource.kind)
+}
+
+fn put_object(text: &mut BytesMut, prefix: &str, stored: &Stored) {
+    use std::fmt::Write;
+    text.put_slice(prefix.as_bytes());
+    write!(text, "{}", stored.revision.0).expect("memory takes all bytes");
+    text.put_slice(&stored.bytes);
+}

@@ -1,0 +1,63 @@
+//! Who makes a request: a client certificate, a bearer token, or nobody in particular.
+
+use std::sync::Arc;
+
+use authz::UserInfo;
+use http::{HeaderMap, header};
+use object::status::Status;
+
+use crate::ApiServer;
+
+const AUTHENTICATED: &str = "system:authenticated";
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+impl ApiServer {
+    /// A certificate goes before a token, as upstream's chain does.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, peer: Option<Arc<UserInfo>>) -> Result<Arc<UserInfo>, Status> {
+        if let Some(user) = peer {
+            return Ok(user);
+        }
+        match bearer(headers) {
+            Some(token) => self.user_of_token(token, &[]).map(|(user, _)| user).ok_or_else(Status::unauthorized),
+            None => Ok(anonymous()),
+        }
+    }
+
+    /// The user a token stands for and the audiences it is good for; `audiences` empty means this server.
+    pub(crate) fn user_of_token(&self, token: &str, audiences: &[String]) -> Option<(Arc<UserInfo>, Vec<String>)> {
+        if let Some(user) = self.static_tokens.get(token) {
+            return Some((Arc::clone(user), audiences.to_vec()));
+        }
+        if let Some(user) = crate::tokens::bootstrap_user(&self.registry, token) {
+            return Some((Arc::new(user), audiences.to_vec()));
+        }
+        self.tokens.user(&self.registry, token, audiences)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let (scheme, token) = text.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// A certificate's common name and organizations.
+pub(crate) fn user_of_certificate(certificate_der: &[u8]) -> Option<UserInfo> {
+    let subject = pki::subject(certificate_der).ok()?;
+    if subject.common_name.is_empty() {
+        return None;
+    }
+    Some(authenticated(UserInfo { name: subject.common_name, groups: subject.organizations, ..UserInfo::default() }))
+}
+
+pub(crate) fn authenticated(mut user: UserInfo) -> UserInfo {
+    if !user.is_in(AUTHENTICATED) && !user.is_in(UNAUTHENTICATED) {
+        user.groups.push(AUTHENTICATED.to_owned());
+    }
+    user
+}
+
+pub(crate) fn anonymous() -> Arc<UserInfo> {
+    Arc::new(UserInfo { name: "system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..UserInfo::default() })
+}

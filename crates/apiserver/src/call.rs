@@ -1,0 +1,46 @@
+//! One request on its way through the handler: what was sent, who sent it, and what it asks for.
+
+use std::sync::Arc;
+
+use authz::UserInfo;
+use http::{HeaderMap, Method, header};
+use object::status::Status;
+
+use crate::body::RequestBody;
+use crate::negotiate::{self, Format, Wanted};
+use crate::query::Query;
+use crate::request_info::RequestInfo;
+
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) query: Query,
+    /// The query as it was sent, for requests that are passed on.
+    pub(crate) raw_query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) info: RequestInfo,
+    pub(crate) user: Arc<UserInfo>,
+    pub(crate) body: RequestBody,
+    pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+impl Call {
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn wanted(&self, shapes: bool) -> Result<Wanted, Status> {
+        negotiate::wanted(self.header(header::ACCEPT), shapes)
+    }
+
+    pub(crate) fn sent_format(&self) -> Result<Format, Status> {
+        negotiate::sent(self.header(header::CONTENT_TYPE))
+    }
+
+    /// What a failure is written in: what the client can read best, JSON when it cannot be known.
+    pub(crate) fn failure_format(&self) -> Format {
+        match self.wanted(true) {
+            Ok(Wanted { format: Format::Yaml, .. }) => Format::Yaml,
+            _ => Format::Json,
+        }
+    }
+}

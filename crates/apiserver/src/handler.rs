@@ -1,0 +1,131 @@
+//! The way of every request: user, authorization, then to whoever answers it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use authz::{Attributes, UserInfo};
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use object::status::Status;
+use object::time;
+
+use crate::body::{Body, RequestBody};
+use crate::call::Call;
+use crate::negotiate::Format;
+use crate::query::Query;
+use crate::{ApiServer, answer, impersonate, request_info};
+
+impl ApiServer {
+    /// Answers one request. `peer` is who a client certificate names, or a caller in this process; `None` asks the headers.
+    pub(crate) async fn handle(self: Arc<Self>, parts: Parts, body: RequestBody, peer: Option<Arc<UserInfo>>) -> Response<Body> {
+        let begun = time::stopwatch();
+        let server = Arc::clone(&self);
+        let _in_flight = server.metrics.begin(is_long(&parts));
+        let mut label = None;
+        let answered = AssertUnwindSafe(self.clone().answer(parts, body, peer, &mut label)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
+            tracing::error!(panic = text, "a request's handler panicked");
+            answer::failure(&Status::internal("This request caused apiserver to panic. Look in the logs for details."), Format::Json)
+        });
+        if let Some(label) = label {
+            self.metrics.record(label, response.status().as_u16(), begun.elapsed());
+        }
+        response.headers_mut().insert("audit-id", audit_id(&self));
+        response
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        mut parts: Parts,
+        body: RequestBody,
+        peer: Option<Arc<UserInfo>>,
+        label: &mut Option<crate::metrics::Label>,
+    ) -> Response<Body> {
+        let raw_query = parts.uri.query().unwrap_or("").to_owned();
+        let query = Query::parse(&raw_query);
+        let name_selector = query.get("fieldSelector").and_then(name_of_selector);
+        let info = request_info::parse(parts.method.as_str(), parts.uri.path(), query.flag("watch"), name_selector.as_deref());
+        *label = Some(crate::metrics::Label::of(&info));
+        let user = match self.authenticate(&parts.headers, peer) {
+            Ok(user) => user,
+            Err(status) => return unauthorized(&status),
+        };
+        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let mut call = Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, body, upgrade };
+        let format = call.failure_format();
+        let result = match impersonate::apply(&self, &mut call).and_then(|()| self.check_allowed(&call)) {
+            Ok(()) => self.clone().route(&mut call).await,
+            Err(status) => Err(status),
+        };
+        let mut response = result.unwrap_or_else(|status| answer::failure(&status, format));
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().remove(header::ALLOW);
+        }
+        response
+    }
+
+    fn check_allowed(&self, call: &Call) -> Result<(), Status> {
+        let selector = field_requirements(call);
+        let attributes = attributes(call, &selector);
+        let verdict = self.policy.authorize(&self.registry, &attributes);
+        if verdict.is_allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
+    }
+
+    async fn route(self: Arc<Self>, call: &mut Call) -> Result<Response<Body>, Status> {
+        if call.info.is_resource {
+            return self.resource(call).await;
+        }
+        if let Some(response) = self.document(call)? {
+            return Ok(response);
+        }
+        Ok(crate::resources::not_served())
+    }
+}
+
+fn attributes<'a>(call: &'a Call, field_selector: &'a [(String, String)]) -> Attributes<'a> {
+    let info = &call.info;
+    Attributes {
+        user: &call.user,
+        verb: info.verb,
+        group: &info.group,
+        version: &info.version,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        name: &info.name,
+        path: if info.is_resource { "" } else { &info.path },
+        is_resource_request: info.is_resource,
+        field_selector,
+    }
+}
+
+fn field_requirements(call: &Call) -> Vec<(String, String)> {
+    if !matches!(call.info.verb, "list" | "watch" | "deletecollection") {
+        return Vec::new();
+    }
+    let parsed = call.query.get("fieldSelector").and_then(|text| object::selector::FieldSelector::parse(text).ok());
+    parsed.into_iter().flat_map(|s| s.terms).filter(|t| t.equal).map(|t| (t.path, t.value)).collect()
+}
+
+/// `metadata.name=x` alone or among others names the object of a list or watch.
+fn name_of_selector(text: &str) -> Option<String> {
+    let selector = object::selector::FieldSelector::parse(text).ok()?;
+    selector.terms.into_iter().find(|t| t.path == "metadata.name" && t.equal).map(|t| t.value)
+}
+
+fn unauthorized(status: &Status) -> Response<Body> {
+    answer::failure(status, Format::Json)
+}
+
+/// Watches and streams do not count against the limit of short requests.
+fn is_long(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or("");
+    let path = parts.uri.path();
+    query.contains("watch=") || query.contains("follow=") || ["/exec", "/attach", "/portforward", "/proxy"].iter().any(|p| path.contains(p))
+}
+
+fn audit_id(server: &ApiServer) -> HeaderValue {
+    HeaderValue::from_str(&server.registry.entropy().uid()).expect("hexadecimal digits and dashes")
+}

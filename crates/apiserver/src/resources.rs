@@ -1,0 +1,334 @@
+//! Requests for objects: each verb and subresource of the catalog led to the registry.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Response, header};
+use kinds::{Catalog, Resource, Subresource};
+use object::Value;
+use object::key::GroupVersionKind;
+use object::status::Status;
+use registry::options::FieldValidation;
+use registry::{Patch, PatchKind, Request, WatchEvent, Written};
+
+use crate::answer::{self, Encoder};
+use crate::body::{Body, RequestBody};
+use crate::call::Call;
+use crate::decode::{self, Decoded};
+use crate::negotiate::{self, Format, Shape, Wanted};
+use crate::{ApiServer, query};
+
+type Answered = Result<Response<Body>, Status>;
+
+/// A request whose resource is known.
+pub(crate) struct Target {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) resource: Arc<Resource>,
+}
+
+impl ApiServer {
+    pub(crate) async fn resource(self: &Arc<Self>, call: &mut Call) -> Answered {
+        let catalog = self.registry.catalog();
+        let info = &call.info;
+        let Some(resource) = catalog.resource(&info.group, &info.version, &info.resource).cloned() else {
+            return Ok(not_served());
+        };
+        if resource.namespaced
+            && info.namespace.is_empty()
+            && !info.name.is_empty()
+            && !matches!(info.verb, "list" | "watch" | "deletecollection")
+        {
+            return Ok(not_served());
+        }
+        if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces" {
+            return Ok(not_served());
+        }
+        let target = Target { catalog, resource };
+        if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await }
+    }
+
+    async fn whole(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
+        let verb = call.info.verb;
+        if !target.resource.has_verb(verb) {
+            return Err(Status::method_not_allowed(&target.resource.group_resource(), verb));
+        }
+        if let Some(answered) = self.special(call, target).await {
+            return answered;
+        }
+        match verb {
+            "get" => self.get(call, target),
+            "list" => self.list(call, target),
+            "watch" => self.watch(call, target),
+            "create" => self.create(call, target).await,
+            "update" => self.update(call, target).await,
+            "patch" => self.patch(call, target).await,
+            "delete" => self.delete(call, target).await,
+            "deletecollection" => self.delete_collection(call, target).await,
+            _ => Err(Status::method_not_allowed(&target.resource.group_resource(), verb)),
+        }
+    }
+
+    async fn part(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
+        let Some(part) = target.resource.subresource(&call.info.subresource) else {
+            return Ok(not_served());
+        };
+        let verb = call.info.verb;
+        let is_stream = matches!(part.name.as_str(), "proxy" | "exec" | "attach" | "portforward" | "log");
+        if is_stream {
+            return self.pass_on(call, target).await;
+        }
+        if !part.verbs.iter().any(|v| v == verb) {
+            return Err(Status::method_not_allowed(&target.resource.group_resource(), verb));
+        }
+        match (part.name.as_str(), verb) {
+            ("scale", "get") => {
+                let scale = self.registry.get_scale(&request(call, target))?;
+                Ok(answer::tree(200, &scale, call.wanted(false)?.format))
+            }
+            ("scale", "update") => {
+                let (scale, options) = self.typed_part(call, target, part).await?;
+                let written = self.registry.update_scale(&request(call, target), scale.object, &options).await?;
+                self.written(call, target, written, scale.warnings)
+            }
+            ("scale", "patch") => {
+                let (patch, options, warnings) = read_patch(call).await?;
+                let written = self.registry.patch_scale(&request(call, target), &patch, &options).await?;
+                self.written(call, target, written, warnings)
+            }
+            ("binding", "create") => self.bind(call, target, part).await,
+            ("eviction", "create") => {
+                let (eviction, options) = self.typed_part(call, target, part).await?;
+                let written = self.registry.evict(&request(call, target), &eviction.object, &options).await?;
+                self.written(call, target, written, eviction.warnings)
+            }
+            ("token", "create") => self.create_token(call, target).await,
+            (_, "get") => self.get(call, target),
+            (_, "update") => self.update(call, target).await,
+            (_, "patch") => self.patch(call, target).await,
+            _ => Err(Status::method_not_allowed(&target.resource.group_resource(), verb)),
+        }
+    }
+
+    async fn bind(self: &Arc<Self>, call: &mut Call, target: &Target, part: &Subresource) -> Answered {
+        let (binding, options) = self.typed_part(call, target, part).await?;
+        let written = self.registry.bind(&request(call, target), binding.object, &options).await?;
+        self.written(call, target, written, binding.warnings)
+    }
+
+    fn get(&self, call: &Call, target: &Target) -> Answered {
+        let wanted = call.wanted(true)?;
+        let version = call.query.get("resourceVersion").unwrap_or("");
+        let stored = self.registry.get(&target.resource, &call.info.namespace, &call.info.name, version)?;
+        self.encoder(target, wanted).stored(200, &stored)
+    }
+
+    fn list(&self, call: &Call, target: &Target) -> Answered {
+        let wanted = call.wanted(true)?;
+        let options = query::list_options(&call.query)?;
+        let list = self.registry.list(&target.resource, &call.info.namespace, &options)?;
+        self.encoder(target, wanted).list(&list)
+    }
+
+    fn watch(self: &Arc<Self>, call: &Call, target: &Target) -> Answered {
+        let wanted = call.wanted(true)?;
+        let mut options = query::list_options(&call.query)?;
+        // The old `/watch/` paths name one object in the path.
+        if !call.info.name.is_empty() && options.fields.is_everything() {
+            let term = object::selector::FieldTerm { path: "metadata.name".into(), equal: true, value: call.info.name.clone() };
+            options.fields.terms.push(term);
+        }
+        let watch = self.registry.watch(&target.resource, &call.info.namespace, &options)?;
+        let state = WatchState { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, watch, n_sent: 0 };
+        let body = Body::stream(stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) }));
+        let mut response = answer::response(200, Format::Json, body);
+        if wanted.format == Format::Protobuf {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(response)
+    }
+
+    async fn create(&self, call: &mut Call, target: &Target) -> Answered {
+        if !call.info.name.is_empty() {
+            return Err(Status::method_not_allowed(&target.resource.group_resource(), "create"));
+        }
+        if target.resource.namespaced && call.info.namespace.is_empty() {
+            return Err(Status::bad_request("the server does not allow this method on the requested resource"));
+        }
+        let options = write_options(call)?;
+        let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
+        let written = self.registry.create(&request(call, target), decoded.object, &options).await?;
+        self.written(call, target, written, decoded.warnings)
+    }
+
+    async fn update(&self, call: &mut Call, target: &Target) -> Answered {
+        let options = write_options(call)?;
+        let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
+        let written = self.registry.update(&request(call, target), decoded.object, &options).await?;
+        self.written(call, target, written, decoded.warnings)
+    }
+
+    async fn patch(&self, call: &mut Call, target: &Target) -> Answered {
+        let (patch, options, warnings) = read_patch(call).await?;
+        let written = self.registry.patch(&request(call, target), &patch, &options).await?;
+        self.written(call, target, written, warnings)
+    }
+
+    async fn delete(&self, call: &mut Call, target: &Target) -> Answered {
+        let options = self.read_delete_options(call, target).await?;
+        let deleted = self.registry.delete(&request(call, target), &options).await?;
+        let is_accepted = !deleted.is_gone && options.orphan_dependents == Some(false);
+        let code = if is_accepted { 202 } else { 200 };
+        let wanted = call.wanted(true)?;
+        let mut response = self.encoder(target, wanted).answer(code, &deleted.written.answer)?;
+        add_warnings(&mut response, &deleted.written.warnings);
+        Ok(response)
+    }
+
+    async fn delete_collection(&self, call: &mut Call, target: &Target) -> Answered {
+        let selection = query::list_options(&call.query)?;
+        let options = self.read_delete_options(call, target).await?;
+        let list = self.registry.delete_collection(&request(call, target), &options, &selection).await?;
+        self.encoder(target, call.wanted(true)?).list(&list)
+    }
+
+    async fn read_delete_options(&self, call: &mut Call, target: &Target) -> Result<registry::options::DeleteOptions, Status> {
+        let body = take_body(call).await?;
+        if body.is_empty() {
+            return query::delete_options(&call.query, None);
+        }
+        let kind = GroupVersionKind::new(&target.resource.group, &target.resource.version, "DeleteOptions");
+        let options = decode::delete_options(&target.catalog, &kind, call.sent_format()?, &body)?;
+        query::delete_options(&call.query, Some(&options))
+    }
+
+    async fn typed_part(
+        &self,
+        call: &mut Call,
+        target: &Target,
+        part: &Subresource,
+    ) -> Result<(Decoded, registry::options::WriteOptions), Status> {
+        let options = write_options(call)?;
+        let decoded = self.read_typed(call, target, &part.kind, &options.field_validation).await?;
+        Ok((decoded, options))
+    }
+
+    pub(crate) async fn read_typed(
+        &self,
+        call: &mut Call,
+        target: &Target,
+        kind: &GroupVersionKind,
+        validation: &FieldValidation,
+    ) -> Result<Decoded, Status> {
+        let format = call.sent_format()?;
+        let body = take_body(call).await?;
+        let type_id = target.catalog.type_of(kind).ok_or_else(|| Status::internal(format!("no type for {kind}")))?;
+        decode::typed(&target.catalog, kind, type_id, format, &body, validation)
+    }
+
+    pub(crate) fn written(&self, call: &Call, target: &Target, written: Written, mut warnings: Vec<String>) -> Answered {
+        let code = if written.is_new { 201 } else { 200 };
+        let mut response = self.encoder(target, call.wanted(true)?).answer(code, &written.answer)?;
+        warnings.extend(written.warnings);
+        add_warnings(&mut response, &warnings);
+        Ok(response)
+    }
+
+    pub(crate) fn encoder<'a>(&'a self, target: &'a Target, wanted: Wanted) -> Encoder<'a> {
+        Encoder { registry: &self.registry, resource: &target.resource, wanted }
+    }
+}
+
+struct WatchState {
+    server: Arc<ApiServer>,
+    resource: Arc<Resource>,
+    wanted: Wanted,
+    watch: registry::Watch,
+    n_sent: usize,
+}
+
+impl WatchState {
+    /// One piece of the body: all events that are there.
+    async fn next(&mut self) -> Option<Bytes> {
+        let events = self.watch.next().await?;
+        let encoder = Encoder { registry: &self.server.registry, resource: &self.resource, wanted: self.wanted };
+        let mut pieces = Vec::with_capacity(events.len());
+        for event in &events {
+            let is_first = self.n_sent == 0;
+            self.n_sent += 1;
+            let piece = match event {
+                WatchEvent::Added(stored) => encoder.event("ADDED", stored, is_first),
+                WatchEvent::Modified(stored) => encoder.event("MODIFIED", stored, is_first),
+                WatchEvent::Deleted(stored) => encoder.event("DELETED", stored, is_first),
+                WatchEvent::Bookmark { revision, ends_initial_events } => Ok(encoder.bookmark(revision.0, *ends_initial_events)),
+                WatchEvent::Error(status) => Ok(answer::error_event(status)),
+            };
+            pieces.push(piece.unwrap_or_else(|status| answer::error_event(&status)));
+        }
+        Some(if let [only] = pieces.as_slice() { only.clone() } else { pieces.concat().into() })
+    }
+}
+
+pub(crate) fn request(call: &Call, target: &Target) -> Request {
+    Request {
+        resource: Arc::clone(&target.resource),
+        subresource: call.info.subresource.clone(),
+        namespace: if target.resource.namespaced { call.info.namespace.clone() } else { String::new() },
+        name: call.info.name.clone(),
+        user: Arc::clone(&call.user),
+    }
+}
+
+pub(crate) fn write_options(call: &Call) -> Result<registry::options::WriteOptions, Status> {
+    let mut options = query::write_options(&call.query)?;
+    // Upstream: the first word of the user agent up to its slash stands in for a manager.
+    let is_apply = call.header(header::CONTENT_TYPE).is_some_and(|t| t.starts_with("application/apply-patch"));
+    if options.field_manager.is_empty() && !is_apply {
+        let agent = call.header(header::USER_AGENT).unwrap_or("");
+        let name = agent.split('/').next().unwrap_or("");
+        options.field_manager = if name.is_empty() { "unknown".to_owned() } else { name.chars().take(128).collect() };
+    }
+    Ok(options)
+}
+
+pub(crate) async fn take_body(call: &mut Call) -> Result<Bytes, Status> {
+    std::mem::replace(&mut call.body, RequestBody::Whole(Bytes::new())).read().await
+}
+
+async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteOptions, Vec<String>), Status> {
+    let media_type = negotiate::media_type(call.header(header::CONTENT_TYPE)).to_owned();
+    let kind = PatchKind::from_media_type(&media_type).ok_or_else(|| {
+        Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+        )
+    })?;
+    let options = write_options(call)?;
+    let body = take_body(call).await?;
+    let (tree, duplicates) = decode::patch(kind, &body)?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok((Patch { kind, tree, text }, options, duplicates))
+}
+
+pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
+    for warning in warnings {
+        let quoted = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Ok(value) = HeaderValue::from_str(&quoted) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+}
+
+/// Upstream: a path that no handler is installed for.
+pub(crate) fn not_served() -> Response<Body> {
+    answer::text(404, "404 page not found\n")
+}
+
+/// For special resources: their answers are trees, whatever shape was asked for.
+pub(crate) fn tree_answer(call: &Call, code: u16, value: &Value) -> Answered {
+    let wanted = call.wanted(true)?;
+    let value = match wanted.shape {
+        Shape::Metadata(version) => answer::partial(value, version),
+        _ => value.clone(),
+    };
+    Ok(answer::tree(code, &value, wanted.format))
+}
