@@ -13,6 +13,8 @@ pub mod strict;
 mod normalise;
 mod scalar;
 
+pub mod openapi;
+
 pub mod protobuf;
 pub mod stored;
 pub mod yaml;

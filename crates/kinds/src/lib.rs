@@ -93,7 +93,7 @@ pub struct Field {
     pub patch: Option<PatchStrategy>,
     /// A constant default (`protocol: TCP`).
     pub default: Option<Value>,
-    /// The known values of a string (`enum`), sorted; empty when any will do.
+    /// The known values of a string, or of the strings in a list or map (`enum`), sorted; empty when any will do.
     pub allowed: Vec<String>,
     /// How Go's decoder names the type in its errors (`v1.PullPolicy`); empty when the shape tells it.
     pub go_type: String,
@@ -195,6 +195,8 @@ pub struct Resource {
     pub short_names: Vec<String>,
     pub categories: Vec<String>,
     pub subresources: Vec<Subresource>,
+    /// DELETE answers with the object as it last was, not with a `Status`.
+    pub returns_deleted: bool,
     pub type_id: TypeId,
     /// The group whose key space holds it: differs from `group` only for resources that two groups serve (events).
     pub storage_group: String,

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! type NAME [kind=GROUP/VERSION/KIND,...] [merge=atomic] [unions=JSON]
-//!  NAME TAG SHAPE [required] [pointer] [omitempty] [omitzero] [merge=...] [patch=merge+retainKeys] [key=name] [default=JSON] [enum=A,B] [within=TAG:NAME.TAG:NAME] [go=TYPE]
+//!  NAME TAG SHAPE [required] [pointer] [omitempty] [omitzero] [merge=...] [patch=merge+retainKeys] [key=name] [default=JSON] [enum=A,B%20C] [within=TAG:NAME.TAG:NAME] [go=TYPE]
 //! ```
 //!
 //! `within` names the inline structs a field comes from, with their protobuf tags (0: not on that wire); `go` is Go's name of the
@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! version GROUP/VERSION
-//!  PLURAL SINGULAR KIND namespaced|cluster VERBS [short=...] [categories=...] [stored=GROUP/VERSION]
+//!  PLURAL SINGULAR KIND namespaced|cluster VERBS [short=...] [categories=...] [stored=GROUP/VERSION] [returns-deleted]
 //!   SUBRESOURCE GROUP/VERSION/KIND VERBS
 //! ```
 
@@ -151,7 +151,7 @@ fn mark_field(field: &mut Field, mark: &str) {
         ("key", key) => field.patch.get_or_insert_with(patch).merge_key = Some(key.to_owned()),
         ("default", json) => field.default = Some(serde_json::from_str(json).expect("a default is JSON")),
         ("go", name) => field.go_type = name.to_owned(),
-        ("enum", values) => field.allowed = values.split(',').map(str::to_owned).collect(),
+        ("enum", values) => field.allowed = values.split(',').map(|v| v.replace("%20", " ")).collect(),
         (other, _) => panic!("unknown mark {other} of field {}", field.name),
     }
 }
@@ -242,12 +242,14 @@ fn resource(group: &str, version: &str, line: &str, types: &Catalog) -> Resource
         short_names: Vec::new(),
         categories: Vec::new(),
         subresources: Vec::new(),
+        returns_deleted: false,
         type_id,
         storage_group: group.to_owned(),
         storage_version: version.to_owned(),
     };
     for mark in parts {
-        match mark.split_once('=').expect("a mark of a resource has a value") {
+        match mark.split_once('=').unwrap_or((mark, "")) {
+            ("returns-deleted", _) => resource.returns_deleted = true,
             ("short", names) => resource.short_names = words(names),
             ("categories", names) => resource.categories = words(names),
             ("stored", api) => {

@@ -11,9 +11,9 @@ use serde_json::Value;
 /// Upstream: resources that are served by two groups and stored once, by the group named last (`AddCohabitatingResources`).
 const COHABITING: [(&str, &str, &str); 1] = [("events.k8s.io", "events", "/v1")];
 
-pub(crate) fn run(discovery: &Path, tables: &Path) -> Result<(), String> {
+pub(crate) fn run(discovery: &Path, openapi: &Path, tables: &Path) -> Result<(), String> {
     write("crates/kinds/facts/types.txt", &types()?)?;
-    write("crates/kinds/facts/resources.txt", &resources(&read_json(discovery)?)?)?;
+    write("crates/kinds/facts/resources.txt", &resources(&read_json(discovery)?, &read_gzipped_json(openapi)?)?)?;
     write("crates/show/facts/columns.txt", &columns(&read_json(tables)?)?)
 }
 
@@ -30,6 +30,11 @@ fn write(path: &str, text: &str) -> Result<(), String> {
 fn read_json(path: &Path) -> Result<Value, String> {
     let text = fs::read(path).map_err(|e| format!("read {}: {e}", path.display()))?;
     serde_json::from_slice(&text).map_err(|e| format!("parse {}: {e}", path.display()))
+}
+
+fn read_gzipped_json(path: &Path) -> Result<Value, String> {
+    let file = fs::File::open(path).map_err(|e| format!("open {}: {e}", path.display()))?;
+    serde_json::from_reader(flate2::read::GzDecoder::new(file)).map_err(|e| format!("parse {}: {e}", path.display()))
 }
 
 fn types() -> Result<String, String> {
@@ -53,7 +58,7 @@ fn joined(value: &Value) -> String {
     list(value).map(text).collect::<Vec<_>>().join(",")
 }
 
-fn resources(discovery: &Value) -> Result<String, String> {
+fn resources(discovery: &Value, openapi: &Value) -> Result<String, String> {
     let mut out = String::new();
     for group in list(&discovery["api"]["items"]).chain(list(&discovery["apis"]["items"])) {
         let group_name = text(&group["metadata"]["name"]);
@@ -67,7 +72,8 @@ fn resources(discovery: &Value) -> Result<String, String> {
                 let first = stored_by.iter().find(|(name, _)| *name == plural).map(|(_, version)| *version);
                 stored_by.push((plural, first.unwrap_or(version_name)));
                 let stored = first.map(|v| format!("{group_name}/{v}")).or_else(|| cohabiting(group_name, plural));
-                write_resource(&mut out, &api, resource, stored);
+                let returns_deleted = returns_deleted(openapi, group_name, version_name, resource);
+                write_resource(&mut out, &api, resource, stored, returns_deleted);
             }
         }
     }
@@ -78,7 +84,16 @@ fn cohabiting(group: &str, plural: &str) -> Option<String> {
     COHABITING.iter().find(|(g, p, _)| *g == group && *p == plural).map(|(_, _, stored)| (*stored).to_owned())
 }
 
-fn write_resource(out: &mut String, api: &str, resource: &Value, stored: Option<String>) {
+/// Upstream: `ReturnDeletedObject` of the resource's store; shows in the schema of DELETE's answer.
+fn returns_deleted(openapi: &Value, group: &str, version: &str, resource: &Value) -> bool {
+    let document = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+    let scope = if text(&resource["scope"]) == "Namespaced" { "/namespaces/{namespace}" } else { "" };
+    let path = format!("/{document}{scope}/{}/{{name}}", text(&resource["resource"]));
+    let answer = &openapi[&document]["paths"][&path]["delete"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+    answer.as_str().is_some_and(|name| !name.ends_with(".meta.v1.Status"))
+}
+
+fn write_resource(out: &mut String, api: &str, resource: &Value, stored: Option<String>, returns_deleted: bool) {
     let (plural, singular, kind) =
         (text(&resource["resource"]), text(&resource["singularResource"]), text(&resource["responseKind"]["kind"]));
     out.push_str(&format!(" {plural} {singular} {kind} {} {}", text(&resource["scope"]).to_lowercase(), joined(&resource["verbs"])));
@@ -89,6 +104,9 @@ fn write_resource(out: &mut String, api: &str, resource: &Value, stored: Option<
     }
     if let Some(stored) = stored {
         out.push_str(&format!(" stored={stored}"));
+    }
+    if returns_deleted {
+        out.push_str(" returns-deleted");
     }
     out.push('\n');
     for subresource in list(&resource["subresources"]) {

@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/util"
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -32,6 +33,7 @@ func main() {
 	for t := range w.kinds {
 		w.visit(t)
 	}
+	w.visit(reflect.TypeFor[version.Info]())
 	w.print(os.Stdout)
 }
 

@@ -49,27 +49,35 @@ func fieldMarks(field reflect.StructField, jsonParts []string, property spec.Sch
 	if key := field.Tag.Get("patchMergeKey"); key != "" {
 		add("key=%s", key)
 	}
-	if property.Default != nil && !isEnforcedZero(property.Default, pointer) {
+	if property.Default != nil && !isEnforcedZero(property.Default, pointer || slices.Contains(jsonParts, "omitempty")) {
 		add("default=%s", compact(property.Default))
 	}
-	if len(property.Enum) > 0 {
+	if enum := enumOf(property); len(enum) > 0 {
 		var values []string
-		for _, value := range property.Enum {
+		for _, value := range enum {
 			values = append(values, value.(string))
 		}
 		slices.Sort(values)
-		add("enum=%s", strings.Join(values, ","))
+		add("enum=%s", strings.ReplaceAll(strings.Join(values, ","), " ", "%20"))
 	}
 	return marks
 }
 
-// A plain Go value always has its zero; only what differs from it, or stands on a pointer, is a default worth noting.
-func isEnforcedZero(value any, pointer bool) bool {
-	if pointer {
-		return false
+// The values of a string, or of the strings in a list or map.
+func enumOf(property spec.Schema) []any {
+	switch {
+	case property.Items != nil && property.Items.Schema != nil:
+		return property.Items.Schema.Enum
+	case property.AdditionalProperties != nil && property.AdditionalProperties.Schema != nil:
+		return property.AdditionalProperties.Schema.Enum
 	}
+	return property.Enum
+}
+
+// A plain Go value always has its zero; only what differs from it, or stands where a value may be left out, is a default worth noting.
+func isEnforcedZero(value any, optional bool) bool {
 	text := compact(value)
-	return text == "{}" || text == `""` || text == "0" || text == "false"
+	return text == "{}" || !optional && (text == `""` || text == "0" || text == "false")
 }
 
 func mergeMark(property spec.Schema) string {
