@@ -11,5 +11,6 @@
 pub mod forwarding;
 pub mod namespace;
 pub mod netlink;
+pub mod nft;
 pub mod pod;
 pub mod route;

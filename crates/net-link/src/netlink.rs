@@ -23,12 +23,17 @@ pub const EXCL: u16 = 0x200;
 pub const CREATE: u16 = 0x400;
 pub const APPEND: u16 = 0x800;
 
+/// The answer to a dump may miss or repeat rows.
+const DUMP_INTERRUPTED: u16 = 0x10;
+
 const NESTED: u16 = 0x8000;
 const TYPE_MASK: u16 = 0x3fff;
 /// The kernel answers within microseconds; a machine that cannot in this time is not going to.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// One request with all endpoints of 5,000 services is 4 MB; this leaves room for twenty times that.
 const BUFFER_BYTES_MAX: usize = 96 << 20;
+/// Tables of a busy host may change during every dump, but not ten times in a row.
+const DUMP_TRIES_MAX: usize = 10;
 /// The kernel fills dump messages up to 32 KiB.
 const RECEIVE_BYTES: usize = 64 << 10;
 
@@ -94,6 +99,16 @@ impl Messages {
     }
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Sets flags of the message added last.
+    pub(crate) fn ask_of_last(&mut self, flags: u16) {
+        let last = self.count - 1;
+        self.headers(|header| {
+            if read_u32(&header[8..]) == last {
+                header[6] |= flags as u8;
+            }
+        });
     }
 
     fn headers(&mut self, mut each: impl FnMut(&mut [u8])) {
@@ -201,6 +216,7 @@ fn read_u16(bytes: &[u8]) -> u16 {
 /// One message of an answer.
 pub struct Answer<'a> {
     pub kind: u16,
+    pub flags: u16,
     pub sequence: u32,
     pub body: &'a [u8],
 }
@@ -290,7 +306,12 @@ impl Socket {
             if len < HEADER_LEN || len > rest.len() {
                 break;
             }
-            let answer = Answer { kind: read_u16(&rest[4..]), sequence: read_u32(&rest[8..]), body: &rest[HEADER_LEN..len] };
+            let answer = Answer {
+                kind: read_u16(&rest[4..]),
+                flags: read_u16(&rest[6..]),
+                sequence: read_u32(&rest[8..]),
+                body: &rest[HEADER_LEN..len],
+            };
             if each(answer) {
                 return Ok(true);
             }
@@ -324,38 +345,45 @@ impl Socket {
         first_fault.map_or(Ok(()), Err)
     }
 
-    /// Sends one dump request and hands over each message of the answer. Restarts itself when the kernel says that
-    /// what was dumped changed meanwhile, so `each` may see a thing twice; `restart` is told.
-    pub(crate) fn dump(&mut self, mut request: Messages, step: &str, mut each: impl FnMut(u16, &[u8])) -> Result<()> {
-        let base = self.send(&mut request, step)?;
-        let mut outcome = Ok(());
-        loop {
-            let is_done = self.receive(step, |answer| {
-                if answer.sequence != base {
-                    return false;
-                }
-                match answer.kind {
-                    NLMSG_DONE => true,
-                    NLMSG_ERROR => {
-                        if answer.errno() != 0 {
-                            outcome = Err(answer.error(step));
+    /// Sends a dump request and reads each message of the answer. Asks again when the kernel says that what it walked
+    /// changed under way.
+    pub(crate) fn dump<T>(&mut self, step: &str, request: impl Fn(&mut Messages), read: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<T>> {
+        for _ in 0..DUMP_TRIES_MAX {
+            let mut messages = Messages::default();
+            request(&mut messages);
+            let base = self.send(&mut messages, step)?;
+            let mut rows = Vec::new();
+            let mut outcome = Ok(());
+            let mut is_torn = false;
+            let mut is_done = false;
+            while !is_done {
+                is_done = self.receive(step, |answer| {
+                    if answer.sequence != base {
+                        return false;
+                    }
+                    is_torn |= answer.flags & DUMP_INTERRUPTED != 0;
+                    match answer.kind {
+                        NLMSG_DONE => return true,
+                        NLMSG_ERROR if answer.errno() != 0 => outcome = Err(answer.error(step)),
+                        NLMSG_ERROR => {}
+                        _ => {
+                            rows.extend(read(answer.body));
+                            return false;
                         }
-                        true
                     }
-                    kind => {
-                        each(kind, answer.body);
-                        false
-                    }
-                }
-            })?;
-            if is_done {
-                return outcome;
+                    true
+                })?;
+            }
+            outcome?;
+            if !is_torn {
+                return Ok(rows);
             }
         }
+        Err(Error::new(step, Errno::AGAIN))
     }
 
     /// Sends one request that is answered by one message (and no acknowledgement).
-    pub(crate) fn get<T>(&mut self, mut request: Messages, step: &str, read: impl Fn(u16, &[u8]) -> T) -> Result<T> {
+    pub(crate) fn get<T>(&mut self, mut request: Messages, step: &str, read: impl Fn(&[u8]) -> T) -> Result<T> {
         let base = self.send(&mut request, step)?;
         let mut outcome = None;
         while outcome.is_none() {
@@ -365,7 +393,7 @@ impl Socket {
                 }
                 outcome = Some(match answer.kind {
                     NLMSG_ERROR => Err(answer.error(step)),
-                    kind => Ok(read(kind, answer.body)),
+                    _ => Ok(read(answer.body)),
                 });
                 true
             })?;

@@ -56,32 +56,20 @@ impl RouteSocket {
         request.add(RTM_GETLINK, 0, &link_header(0, 0, 0), |attributes| {
             attributes.text(IFLA_IFNAME, name);
         });
-        self.0.get(request, &format!("find the link `{name}`"), |_, body| read_link(body))
+        self.0.get(request, &format!("find the link `{name}`"), read_link)
     }
 
     pub fn links(&mut self) -> Result<Vec<Link>> {
-        let mut request = Messages::default();
-        request.add(RTM_GETLINK, DUMP, &link_header(0, 0, 0), |_| {});
-        let mut links = Vec::new();
-        self.0.dump(request, "list the links", |_, body| links.push(read_link(body)))?;
-        Ok(links)
+        self.0.dump("list the links", |request| request.add(RTM_GETLINK, DUMP, &link_header(0, 0, 0), |_| {}), |body| Some(read_link(body)))
     }
 
     pub fn addresses(&mut self) -> Result<Vec<Address>> {
-        let mut request = Messages::default();
-        request.add(RTM_GETADDR, DUMP, &[0; 8], |_| {});
-        let mut addresses = Vec::new();
-        self.0.dump(request, "list the addresses", |_, body| addresses.extend(read_address(body)))?;
-        Ok(addresses)
+        self.0.dump("list the addresses", |request| request.add(RTM_GETADDR, DUMP, &[0; 8], |_| {}), read_address)
     }
 
     /// Routes of all tables and protocols.
     pub fn routes(&mut self) -> Result<Vec<RouteRow>> {
-        let mut request = Messages::default();
-        request.add(RTM_GETROUTE, DUMP, &[0; 12], |_| {});
-        let mut routes = Vec::new();
-        self.0.dump(request, "list the routes", |_, body| routes.extend(read_route(body)))?;
-        Ok(routes)
+        self.0.dump("list the routes", |request| request.add(RTM_GETROUTE, DUMP, &[0; 12], |_| {}), read_route)
     }
 
     pub fn next_hop(&mut self, to: IpAddr) -> Result<NextHop> {
@@ -90,7 +78,7 @@ impl RouteSocket {
         request.add(RTM_GETROUTE, 0, &[family(to), prefix, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |attributes| {
             attributes.raw(RTA_DST, &octets(to));
         });
-        self.0.get(request, &format!("find the way to {to}"), |_, body| {
+        self.0.get(request, &format!("find the way to {to}"), |body| {
             let fields = body.get(12..).unwrap_or(&[]);
             NextHop {
                 link: attribute(fields, RTA_OIF).map_or(0, read_u32),
