@@ -8,6 +8,7 @@
 
 pub mod backends;
 pub mod host_ports;
+pub mod node_routes;
 pub mod rows;
 pub mod service;
 pub mod table;

@@ -1,1 +1,4 @@
-//! netd
+//! The network of a node: services, routes to other nodes, names.
+
+pub mod host;
+pub mod kernel;

@@ -159,6 +159,11 @@ impl Batch {
         self.messages.len()
     }
 
+    /// Short for the whole batch: equal batches, equal digests, on any version.
+    pub fn digest(&self) -> u64 {
+        crate::pod::hash(&self.messages.bytes)
+    }
+
     fn add(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Attributes<'_>, &str)) {
         let table = &self.table;
         self.messages.add((SUBSYSTEM << 8) | kind, flags, &inet_header(), |attributes| {

@@ -5,7 +5,20 @@ use std::time::{Duration, Instant};
 
 use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig};
 
-use crate::namespaces::{Namespace, may_run};
+use net_link::namespace::Scratch;
+
+/// Says so and returns false when not root.
+fn may_run(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: {test} needs root");
+    }
+    is_root
+}
+
+fn scratch() -> Scratch {
+    Scratch::new().expect("root may make a namespace")
+}
 
 struct Folder(PathBuf);
 impl Folder {
@@ -28,17 +41,17 @@ fn config(folder: &Folder, cidrs: &[&str]) -> PodNetworkConfig {
 
 const BOTH: &[&str] = &["10.244.0.0/24", "fd00:10:244::/64"];
 
-fn open(host: &Namespace, config: PodNetworkConfig) -> PodNetwork {
+fn open(host: &Scratch, config: PodNetworkConfig) -> PodNetwork {
     host.run(move || PodNetwork::open(config)).expect("the pod network opens")
 }
 
 /// All calls of a `PodNetwork` happen on a thread of the host's namespace.
-fn attach(host: &Namespace, network: &std::sync::Arc<PodNetwork>, uid: &str, pod: &Namespace) -> net_link::netlink::Result<PodAddresses> {
-    let (network, uid, path) = (network.clone(), uid.to_owned(), pod.path.clone());
+fn attach(host: &Scratch, network: &std::sync::Arc<PodNetwork>, uid: &str, pod: &Scratch) -> net_link::netlink::Result<PodAddresses> {
+    let (network, uid, path) = (network.clone(), uid.to_owned(), pod.path().to_owned());
     host.run(move || network.attach(&uid, &path))
 }
 
-fn answers(server: &Namespace, client: &Namespace, address: IpAddr) -> bool {
+fn answers(server: &Scratch, client: &Scratch, address: IpAddr) -> bool {
     let listener = server.run(move || TcpListener::bind(SocketAddr::new(address, 8080)).expect("the address is there"));
     let serving = std::thread::spawn(move || listener.accept().map(|(mut stream, from)| (stream.write_all(b"hello"), from.ip())));
     let text = client.run(move || {
@@ -57,8 +70,12 @@ fn pods_reach_each_other_and_the_node_over_both_families() {
     if !may_run("pods_reach_each_other_and_the_node_over_both_families") {
         return;
     }
-    let (folder, host, a, b) =
-        (Folder::new("reach"), Namespace::with_addresses(&["192.0.2.1", "2001:db8::1"]), Namespace::new(), Namespace::new());
+    let (folder, host, a, b) = (
+        Folder::new("reach"),
+        Scratch::with_addresses(&["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().expect("an address"))).expect("a node"),
+        scratch(),
+        scratch(),
+    );
     let network = std::sync::Arc::new(open(&host, config(&folder, BOTH)));
     let of_a = attach(&host, &network, "a", &a).expect("a is attached");
     let of_b = attach(&host, &network, "b", &b).expect("b is attached");
@@ -75,7 +92,7 @@ fn a_new_process_takes_over_what_is_there_and_reset_leaves_nothing() {
     if !may_run("a_new_process_takes_over_what_is_there_and_reset_leaves_nothing") {
         return;
     }
-    let (folder, host, a, b) = (Folder::new("adopt"), Namespace::new(), Namespace::new(), Namespace::new());
+    let (folder, host, a, b) = (Folder::new("adopt"), scratch(), scratch(), scratch());
     let forwarding = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").map(|text| text.trim().to_owned()).unwrap_or_default();
     assert_eq!(host.run(forwarding), "0");
     let network = std::sync::Arc::new(open(&host, config(&folder, BOTH)));
@@ -103,7 +120,7 @@ fn addresses_run_out_with_a_clear_error_and_come_back() {
     if !may_run("addresses_run_out_with_a_clear_error_and_come_back") {
         return;
     }
-    let (folder, host, a, b) = (Folder::new("full"), Namespace::new(), Namespace::new(), Namespace::new());
+    let (folder, host, a, b) = (Folder::new("full"), scratch(), scratch(), scratch());
     let network = std::sync::Arc::new(open(&host, config(&folder, &["10.9.9.0/30"])));
     let of_a = attach(&host, &network, "a", &a).expect("first");
     attach(&host, &network, "b", &b).expect("second");
@@ -112,7 +129,7 @@ fn addresses_run_out_with_a_clear_error_and_come_back() {
     let freed = network.clone();
     host.run(move || freed.detach("a")).expect("detach");
     // The pod restarts with a new namespace under another uid, and gets the freed address.
-    assert_eq!(attach(&host, &network, "d", &Namespace::new()).expect("there is room again"), of_a);
+    assert_eq!(attach(&host, &network, "d", &scratch()).expect("there is room again"), of_a);
 }
 
 #[test]
@@ -120,11 +137,11 @@ fn attaching_is_quick() {
     if !may_run("attaching_is_quick") {
         return;
     }
-    let (folder, host) = (Folder::new("quick"), Namespace::new());
+    let (folder, host) = (Folder::new("quick"), scratch());
     let network = std::sync::Arc::new(open(&host, config(&folder, BOTH)));
     let mut spent = Vec::new();
     for n in 0..20 {
-        let pod = Namespace::new();
+        let pod = scratch();
         let start = Instant::now();
         attach(&host, &network, &format!("pod-{n}"), &pod).expect("attached");
         spent.push(start.elapsed());

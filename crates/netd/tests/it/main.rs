@@ -1,0 +1,4 @@
+//! Against the real kernel, as root, in network namespaces of the tests' own.
+
+mod node;
+mod services;

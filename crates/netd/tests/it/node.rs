@@ -1,0 +1,207 @@
+//! A node in a network namespace of its own: pods with a server each, and the table in its kernel.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use net_link::namespace::Scratch;
+use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig, link_prefix};
+use net_plan::node_routes::Tunnels;
+use net_plan::rows::{NodeView, Owner};
+use net_plan::table::Table;
+use netd::host::{self, HostSettings, VXLAN_PORT};
+use netd::kernel::{KernelTable, Settings, table_name};
+use object::key::ObjectKey;
+use serde_json::Value;
+
+pub(crate) const NODE_V4: &str = "192.0.2.1";
+pub(crate) const NODE_V6: &str = "2001:db8::1";
+const SERVER_PORT: u16 = 8080;
+
+/// Says so and returns false when not root.
+pub(crate) fn may_run(test: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: {test} needs root");
+    }
+    is_root
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(crate) struct Folder(pub(crate) PathBuf);
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("coracle-netd-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Folder(path)
+    }
+}
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) struct Pod {
+    pub(crate) scratch: Scratch,
+    pub(crate) addresses: PodAddresses,
+}
+
+pub(crate) struct Node {
+    pub(crate) host: Scratch,
+    pub(crate) pods: HashMap<&'static str, Pod>,
+    pub(crate) view: NodeView,
+    cluster: String,
+    settings: Settings,
+    network: Arc<PodNetwork>,
+    table: Arc<Mutex<Table>>,
+    kernel: Option<Arc<Mutex<KernelTable>>>,
+    folder: Folder,
+}
+
+impl Node {
+    pub(crate) fn new(test: &str) -> Self {
+        let host = Scratch::with_addresses(&[ip(NODE_V4), ip(NODE_V6)]).expect("root may make a namespace");
+        let folder = Folder::new(test);
+        let cidr = |text: &str| text.parse().expect("a range");
+        let pod_cidrs = vec![cidr("10.244.0.0/24"), cidr("fd00:10:244::/64")];
+        let config = PodNetworkConfig { cluster: test.to_owned(), pod_cidrs: pod_cidrs.clone(), mtu: None, state_dir: folder.0.clone() };
+        let settings = Settings {
+            table: table_name(test),
+            cluster_pod_cidrs: vec![cidr("10.244.0.0/16"), cidr("fd00:10:244::/56")],
+            pod_cidrs,
+            service_cidrs: vec![cidr("10.96.0.0/16"), cidr("fd00:10:96::/112")],
+            dns_addresses: vec![ip("10.96.0.10")],
+            pod_link_prefix: link_prefix(test),
+            tunnel_link: host::tunnel_link(test),
+        };
+        let network = host.run(move || PodNetwork::open(config)).expect("the pod network opens");
+        let addresses = vec![ip(NODE_V4), ip(NODE_V6)];
+        let view = NodeView { name: "node-1".to_owned(), zone: None, addresses, dns_addresses: settings.dns_addresses.clone() };
+        let mut node = Node {
+            host,
+            pods: HashMap::new(),
+            view,
+            cluster: test.to_owned(),
+            settings,
+            network: Arc::new(network),
+            table: Arc::default(),
+            kernel: None,
+            folder,
+        };
+        node.adopt();
+        node
+    }
+
+    /// What a new process does: it compares the kernel with what should be.
+    pub(crate) fn adopt(&mut self) {
+        let (settings, table) = (self.settings.clone(), self.table.clone());
+        let kernel =
+            self.host.run(move || KernelTable::adopt(settings, table.lock().expect("not poisoned").rows())).expect("the table stands");
+        self.kernel = Some(Arc::new(Mutex::new(kernel)));
+    }
+
+    pub(crate) fn pod(&mut self, name: &'static str) {
+        let scratch = Scratch::new().expect("root may make a namespace");
+        let (network, path) = (self.network.clone(), scratch.path().to_owned());
+        let addresses = self.host.run(move || network.attach(name, &path)).expect("the pod is attached");
+        scratch.run(move || serve(TcpListener::bind(("::", SERVER_PORT)).expect("the port is free"), name));
+        self.pods.insert(name, Pod { scratch, addresses });
+    }
+
+    /// `endpoints`: slices as the API writes them, without what the service says already.
+    pub(crate) fn service(&mut self, service: Value, slices: &[Value]) {
+        let service: Service = serde_json::from_value(service).expect("a service");
+        let slices: Vec<EndpointSlice> = slices.iter().map(|slice| serde_json::from_value(slice.clone()).expect("a slice")).collect();
+        let rows = net_plan::service::rows(&service, &slices.iter().collect::<Vec<_>>(), &self.view);
+        let key = ObjectKey::new(service.metadata.namespace.unwrap_or_default(), service.metadata.name.unwrap_or_default());
+        self.set(Owner::Service(key), rows);
+    }
+
+    pub(crate) fn set(&mut self, owner: Owner, rows: net_plan::rows::Rows) {
+        let change = self.table.lock().expect("not poisoned").set(&owner, rows);
+        let kernel = self.kernel.clone().expect("adopted in `new`");
+        self.host.run(move || kernel.lock().expect("not poisoned").apply(&change)).expect("the change is carried out");
+    }
+
+    /// A slice of the family with these pods, all ready, port name `http`.
+    pub(crate) fn slice(&self, ipv4: bool, pods: &[&str]) -> Value {
+        let endpoints: Vec<Value> = pods
+            .iter()
+            .map(|name| {
+                let addresses = self.pods[name].addresses;
+                let address = if ipv4 { addresses.ipv4.map(IpAddr::V4) } else { addresses.ipv6.map(IpAddr::V6) };
+                serde_json::json!({"addresses": [address.expect("dual stack")], "conditions": {"ready": true}, "nodeName": "node-1"})
+            })
+            .collect();
+        let family = if ipv4 { "IPv4" } else { "IPv6" };
+        serde_json::json!({"metadata": {}, "addressType": family, "ports": [{"name": "http", "port": SERVER_PORT, "protocol": "TCP"}], "endpoints": endpoints})
+    }
+
+    /// So that the node itself finds a way to a service address.
+    pub(crate) fn set_up_services(&self) {
+        let settings = HostSettings {
+            cluster: self.cluster.clone(),
+            node_name: self.view.name.clone(),
+            addresses: self.view.addresses.clone(),
+            pod_cidrs: self.settings.pod_cidrs.clone(),
+            cluster_pod_cidrs: self.settings.cluster_pod_cidrs.clone(),
+            service_cidrs: self.settings.service_cidrs.clone(),
+            dns_addresses: self.settings.dns_addresses.clone(),
+            tunnels: Tunnels::WhereNeeded,
+            vxlan_id: 1,
+            vxlan_port: VXLAN_PORT,
+        };
+        self.host
+            .run(move || host::set_up_services(&settings).and_then(|()| host::set_up_services(&settings)))
+            .expect("the routes are set");
+    }
+
+    pub(crate) fn from_host(&self, address: &str, port: u16) -> String {
+        ask(&self.host, address, port)
+    }
+    pub(crate) fn from_pod(&self, name: &str, address: &str, port: u16) -> String {
+        ask(&self.pods[name].scratch, address, port)
+    }
+
+    /// Everything of ours goes.
+    pub(crate) fn reset(&self) {
+        let (table, cluster, state) = (self.settings.table.clone(), self.cluster.clone(), self.folder.0.clone());
+        let cidrs = self.settings.cluster_pod_cidrs.clone();
+        let removed = self.host.run(move || {
+            KernelTable::remove(&table).and_then(|()| host::remove(&cluster, &cidrs)).and_then(|()| PodNetwork::reset(&cluster, &state))
+        });
+        removed.expect("reset");
+    }
+}
+
+/// Answers each connection with the server's name and the client's address.
+fn serve(listener: TcpListener, name: &'static str) {
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let from = stream.peer_addr().map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
+            let _ = write!(stream, "{name} sees {from}");
+        }
+    });
+}
+
+/// What the server answers, or in a word why it did not.
+pub(crate) fn ask(from: &Scratch, address: &str, port: u16) -> String {
+    let to = SocketAddr::new(ip(address), port);
+    from.run(move || {
+        let mut text = String::new();
+        let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2));
+        match stream.and_then(|mut stream| stream.read_to_string(&mut text)) {
+            Ok(_) => text,
+            Err(error) => format!("{:?}", error.kind()),
+        }
+    })
+}
