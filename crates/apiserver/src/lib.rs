@@ -93,3 +93,6 @@ impl ApiServer {
         Local::new(Arc::clone(self), Arc::new(user))
     }
 }
+
+#[cfg(test)]
+mod tests;

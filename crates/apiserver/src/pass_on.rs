@@ -1,17 +1,118 @@
-//! Requests that another server answers: kubelets, pods, services.
+//! Requests that another server answers: kubelets (logs, exec, attach, port-forward, node proxy), pods and services (proxy).
+//!
+//! `place` finds out where a request goes, `hop` carries it there. An upgraded connection is copied both ways as it is: what is
+//! spoken on it is the business of its two ends.
+
+mod hop;
+mod place;
 
 use std::sync::Arc;
 
-use http::Response;
+use authz::Attributes;
+use http::{Response, header};
+use object::Value;
 use object::status::Status;
 
 use crate::ApiServer;
-use crate::body::Body;
+use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::resources::Target;
+use place::{Place, Scheme};
 
 impl ApiServer {
-    pub(crate) async fn pass_on(self: &Arc<Self>, _call: &mut Call, _target: &Target) -> Result<Response<Body>, Status> {
-        Err(Status::unavailable("not there yet"))
+    pub(crate) async fn pass_on(self: &Arc<Self>, call: &mut Call, target: &Target) -> Result<Response<Body>, Status> {
+        if target.resource.plural == "pods" && call.info.subresource != "proxy" {
+            return self.pod_stream(call, target).await;
+        }
+        let (scheme, name, port) = place::split_name(&call.info.name).ok_or_else(|| invalid_name(call))?;
+        let place = match target.resource.plural.as_str() {
+            "nodes" => place::kubelet_of(&self.object(target, "", name)?, port)?,
+            "pods" => place::pod(&self.object(target, &call.info.namespace, name)?, scheme, port)?,
+            _ => self.service_place(call, target, scheme, name, port)?,
+        };
+        let mut path = format!("/{}", call.info.rest);
+        if !call.raw_query.is_empty() {
+            path = format!("{path}?{}", call.raw_query);
+        }
+        let prefix = call.info.path.strip_suffix(&call.info.rest).unwrap_or(&call.info.path).trim_end_matches('/').to_owned();
+        let mut response = self.hop(call, &place, &path).await?;
+        place::rewrite_location(response.headers_mut(), &prefix, &place.authority());
+        Ok(response)
     }
+
+    /// `log`, `exec`, `attach`, `portforward`.
+    async fn pod_stream(self: &Arc<Self>, call: &mut Call, target: &Target) -> Result<Response<Body>, Status> {
+        let is_log = call.info.subresource == "log";
+        if !matches!(call.info.verb, "get" | "create") || is_log && call.info.verb != "get" {
+            return Err(Status::method_not_allowed(&target.resource.group_resource(), call.info.verb));
+        }
+        let pod = self.object(target, &call.info.namespace, &call.info.name)?;
+        if !is_log {
+            self.check_may_create(call)?;
+            if !call.headers.contains_key(header::UPGRADE) {
+                return Err(Status::bad_request("Upgrade request required"));
+            }
+        }
+        let node_name = pod["spec"]["nodeName"].as_str().unwrap_or("");
+        let container = if call.info.subresource == "portforward" { String::new() } else { place::container(&pod, &call.query)? };
+        if node_name.is_empty() {
+            // Upstream: the log of a pod that is nowhere is empty; anything else needs a host.
+            return if is_log {
+                Ok(crate::answer::text(200, ""))
+            } else {
+                Err(Status::bad_request(format!("pod {} does not have a host assigned", call.info.name)))
+            };
+        }
+        let nodes = self.registry.builtin("", "v1", "nodes")?;
+        let stored = self.registry.get(&nodes, "", node_name, "")?;
+        let kubelet = place::kubelet_of(&self.registry.decode(&nodes, &stored)?, "")?;
+        let path = place::kubelet_path(&call.info, &container, &call.query)?;
+        let response = self.hop(call, &kubelet, &path).await?;
+        if is_log { hop::check_log(response, call).await } else { Ok(response) }
+    }
+
+    /// Upstream: opening a stream by GET (web sockets) needs the permission that POST needs.
+    fn check_may_create(&self, call: &Call) -> Result<(), Status> {
+        if call.info.verb == "create" {
+            return Ok(());
+        }
+        let info = &call.info;
+        let attributes = Attributes::resource(&call.user, "create", &info.group, &info.version, &info.resource)
+            .in_namespace(&info.namespace)
+            .named(&info.name)
+            .with_subresource(&info.subresource);
+        let verdict = self.policy.authorize(&self.registry, &attributes);
+        if verdict.is_allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
+    }
+
+    fn object(&self, target: &Target, namespace: &str, name: &str) -> Result<Value, Status> {
+        let stored = self.registry.get(&target.resource, namespace, name, "")?;
+        self.registry.decode(&target.resource, &stored)
+    }
+
+    fn service_place(&self, call: &Call, target: &Target, scheme: Scheme, name: &str, port: &str) -> Result<Place, Status> {
+        let service = self.object(target, &call.info.namespace, name)?;
+        let slices = self.registry.builtin("discovery.k8s.io", "v1", "endpointslices")?;
+        let mut options = registry::options::ListOptions::default();
+        options.labels = object::selector::LabelSelector::from_pairs([("kubernetes.io/service-name", name)]);
+        let list = self.registry.list(&slices, &call.info.namespace, &options)?;
+        let mut found = Vec::new();
+        for record in &list.records {
+            found.push(self.registry.decode(&slices, &registry::form::Stored::from(&**record))?);
+        }
+        place::service(&service, &found, scheme, port, self.registry.entropy().next())
+    }
+
+    async fn hop(&self, call: &mut Call, place: &Place, path: &str) -> Result<Response<Body>, Status> {
+        let body = std::mem::replace(&mut call.body, RequestBody::Whole(bytes::Bytes::new()));
+        let tls = match place.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(self.kubelet_tls.clone().ok_or_else(|| Status::unavailable("this server has no way to reach nodes"))?),
+        };
+        hop::carry(call, body, place, path, tls).await
+    }
+}
+
+fn invalid_name(call: &Call) -> Status {
+    Status::bad_request(format!("invalid {} request {:?}", call.info.resource, call.info.name))
 }

@@ -32,7 +32,8 @@ impl ApiServer {
         let catalog = self.registry.catalog();
         let info = &call.info;
         let Some(resource) = catalog.resource(&info.group, &info.version, &info.resource).cloned() else {
-            return Ok(not_served());
+            let is_known = catalog.groups.iter().any(|g| g.name == info.group && g.versions.contains(&info.version));
+            return if is_known { Err(Status::no_such_path()) } else { Ok(not_served()) };
         };
         if resource.namespaced
             && info.namespace.is_empty()
@@ -71,7 +72,7 @@ impl ApiServer {
 
     async fn part(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
         let Some(part) = target.resource.subresource(&call.info.subresource) else {
-            return Ok(not_served());
+            return Err(Status::no_such_path());
         };
         let verb = call.info.verb;
         let is_stream = matches!(part.name.as_str(), "proxy" | "exec" | "attach" | "portforward" | "log");
@@ -149,11 +150,8 @@ impl ApiServer {
     }
 
     async fn create(&self, call: &mut Call, target: &Target) -> Answered {
-        if !call.info.name.is_empty() {
-            return Err(Status::method_not_allowed(&target.resource.group_resource(), "create"));
-        }
         if target.resource.namespaced && call.info.namespace.is_empty() {
-            return Err(Status::bad_request("the server does not allow this method on the requested resource"));
+            return Err(no_such_method());
         }
         let options = write_options(call)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
@@ -315,6 +313,13 @@ pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
         if let Ok(value) = HeaderValue::from_str(&quoted) {
             response.headers_mut().append(header::WARNING, value);
         }
+    }
+}
+
+fn no_such_method() -> Status {
+    Status {
+        details: serde_json::json!({}),
+        ..Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn companions(
         return Ok(Vec::new());
     }
     let Some(new) = new else {
-        return registry.address_writes(request, &Holdings::of(old), &Holdings::default());
+        return registry.address_writes(request, &request.name, &Holdings::of(old), &Holdings::default());
     };
     families::carry(old, new);
     families::settle(&registry.services, old, new).map_err(|faults| invalid(request, new, &faults))?;
@@ -58,7 +58,7 @@ pub(crate) fn companions(
     registry.allot_addresses(request, &before, new)?;
     registry.allot_ports(request, &before, new)?;
     let after = Holdings::of(Some(new));
-    registry.address_writes(request, &before, &after)
+    registry.address_writes(request, meta::name(new), &before, &after)
 }
 
 /// Addresses and ports a Service has taken.
@@ -148,7 +148,7 @@ impl Registry {
         ports::allot(service, range, self.entropy.next(), &is_taken).map_err(|faults| invalid(request, service, &faults))
     }
 
-    fn address_writes(&self, request: &Request, before: &Holdings, after: &Holdings) -> Result<Vec<Write>, Status> {
+    fn address_writes(&self, request: &Request, name: &str, before: &Holdings, after: &Holdings) -> Result<Vec<Write>, Status> {
         let mut writes = Vec::new();
         for ip in before.addresses.iter().filter(|ip| !after.addresses.contains(ip)) {
             writes.push(Write { key: address_key(*ip), expect: Expect::Any, op: Op::Delete });
@@ -157,17 +157,17 @@ impl Registry {
             writes.push(Write { key: port_key(*port), expect: Expect::Any, op: Op::Delete });
         }
         for ip in after.addresses.iter().filter(|ip| !before.addresses.contains(ip)) {
-            let value = form::encode(&self.ip_address(request, *ip));
+            let value = form::encode(&self.ip_address(request, name, *ip));
             writes.push(Write { key: address_key(*ip), expect: Expect::Absent, op: Op::Put { value, lease: None } });
         }
         for port in after.ports.iter().filter(|p| !before.ports.contains(p)) {
-            let value = bytes::Bytes::from(format!("{}/{}", request.namespace, request.name));
+            let value = bytes::Bytes::from(format!("{}/{name}", request.namespace));
             writes.push(Write { key: port_key(*port), expect: Expect::Absent, op: Op::Put { value, lease: None } });
         }
         Ok(writes)
     }
 
-    fn ip_address(&self, request: &Request, ip: IpAddr) -> Value {
+    fn ip_address(&self, request: &Request, name: &str, ip: IpAddr) -> Value {
         let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
         json!({
             "metadata": {
@@ -177,7 +177,7 @@ impl Registry {
                 "generation": 1,
                 "labels": {"ipaddress.kubernetes.io/ip-family": family, "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"},
             },
-            "spec": {"parentRef": {"group": "", "resource": "services", "namespace": request.namespace, "name": request.name}},
+            "spec": {"parentRef": {"group": "", "resource": "services", "namespace": request.namespace, "name": name}},
         })
     }
 }

@@ -1,0 +1,250 @@
+//! Writing: create, update, patch, delete and the subresources.
+
+use expect_test::expect;
+
+use super::check;
+
+const CM: &str = "/api/v1/namespaces/default/configmaps";
+const NS: &str = r#"quiet POST /api/v1/namespaces {"metadata":{"name":"default"}}"#;
+
+fn on(script: &str) -> String {
+    let script =
+        script.replace("CM", CM).replace("PODS", "/api/v1/namespaces/default/pods").replace("SVC", "/api/v1/namespaces/default/services");
+    format!("{NS}\n{}", script.replace("DEPLOY", "/apis/apps/v1/namespaces/default/deployments"))
+}
+
+#[test]
+fn objects_come_change_and_go() {
+    check(
+        &on(r#"
+        POST CM {"metadata":{"name":"a","labels":{"x":"1"}},"data":{"k":"v"}}
+        POST CM {"metadata":{"name":"a"}}
+        GET CM/a
+        PUT CM/a {"metadata":{"name":"a"},"data":{"k":"w"}}
+        PUT CM/a {"metadata":{"name":"a"},"data":{"k":"w"}}
+        PUT CM/a {"metadata":{"name":"a","resourceVersion":"2"},"data":{"k":"x"}}
+        PATCH CM/a {"data":{"l":"1","k":null}}
+        DELETE CM/a
+        GET CM/a
+        DELETE CM/a
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"v1","data":{"k":"v"},"kind":"ConfigMap","metadata":{"labels":{"x":"1"},"name":"a","namespace":"default","resourceVersion":"3"}}
+            409 {"apiVersion":"v1","code":409,"details":{"kind":"configmaps","name":"a"},"kind":"Status","message":"configmaps \"a\" already exists","metadata":{},"reason":"AlreadyExists","status":"Failure"}
+            200 {"apiVersion":"v1","data":{"k":"v"},"kind":"ConfigMap","metadata":{"labels":{"x":"1"},"name":"a","namespace":"default","resourceVersion":"3"}}
+            200 {"apiVersion":"v1","data":{"k":"w"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
+            200 {"apiVersion":"v1","data":{"k":"w"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
+            409 {"apiVersion":"v1","code":409,"details":{"kind":"configmaps","name":"a"},"kind":"Status","message":"Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again","metadata":{},"reason":"Conflict","status":"Failure"}
+            200 {"apiVersion":"v1","data":{"l":"1"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"5"}}
+            200 {"apiVersion":"v1","details":{"kind":"configmaps","name":"a"},"kind":"Status","metadata":{},"status":"Success"}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"configmaps","name":"a"},"kind":"Status","message":"configmaps \"a\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"configmaps","name":"a"},"kind":"Status","message":"configmaps \"a\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn names_places_and_kinds_must_fit() {
+    check(
+        &on(r#"
+        POST CM {"metadata":{"generateName":"a-"}}
+        POST CM {"metadata":{"name":"A"}}
+        POST CM {"metadata":{}}
+        POST CM {"metadata":{"name":"a","namespace":"b"}}
+        POST CM {"kind":"Secret","metadata":{"name":"a"}}
+        POST CM {"apiVersion":"v2","metadata":{"name":"a"}}
+        POST CM/a {"metadata":{"name":"a"}}
+        PUT CM/a {"metadata":{"name":"b"}}
+        PUT CM/a {"metadata":{"name":"a"}}
+        POST CM {"metadata":{"name":"a"},"data":{"k":1}}
+        POST CM {"metadata":
+        GET /api/v1/namespaces/default/nothings
+        GET /apis/none/v1/things
+        PUT CM {"metadata":{"name":"a"}}
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"a-","name":"a-mt5x5","namespace":"default","resourceVersion":"3"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"metadata.name","message":"Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')","reason":"FieldValueInvalid"}],"kind":"ConfigMap","name":"A"},"kind":"Status","message":"ConfigMap \"A\" is invalid: metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')","metadata":{},"reason":"Invalid","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"metadata.name","message":"Required value: name or generateName is required","reason":"FieldValueRequired"}],"kind":"ConfigMap"},"kind":"Status","message":"ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required","metadata":{},"reason":"Invalid","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"the namespace of the provided object does not match the namespace sent on the request","metadata":{},"reason":"BadRequest","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"Secret in version \"v1\" cannot be handled as a ConfigMap: the kind in the data does not match the expected kind","metadata":{},"reason":"BadRequest","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"the API version in the data (v2) does not match the expected API version (v1)","metadata":{},"reason":"BadRequest","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"the name of the object (b) does not match the name on the URL (a)","metadata":{},"reason":"BadRequest","status":"Failure"}
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string","metadata":{},"reason":"BadRequest","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: EOF while parsing a value at line 1 column 12","metadata":{},"reason":"BadRequest","status":"Failure"}
+            404 {"apiVersion":"v1","code":404,"details":{},"kind":"Status","message":"the server could not find the requested resource","metadata":{},"reason":"NotFound","status":"Failure"}
+            404 404 page not found
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"configmaps"},"kind":"Status","message":"configmaps \"\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_fields_warn_or_are_refused() {
+    check(
+        &on(r#"
+        POST CM {"metadata":{"name":"a"},"dat":{"k":"v"},"data":{"k":"v"},"data":{"k":"v"}}
+        POST CM?fieldValidation=Strict {"metadata":{"name":"b"},"dat":{"k":"v"}}
+        POST CM?fieldValidation=Ignore {"metadata":{"name":"c"},"dat":{"k":"v"}}
+        POST CM?fieldValidation=Odd {"metadata":{"name":"d"}}
+        POST CM?dryRun=Some {"metadata":{"name":"d"}}
+        POST CM?dryRun=All {"metadata":{"name":"d"}}
+        GET CM/d
+        PATCH CM/a?fieldValidation=Strict {"dat":{"k":"v"}}
+        "#),
+        expect![[r#"
+            201 [299 - "unknown field \"dat\""] [299 - "duplicate field \"data\""] {"apiVersion":"v1","data":{"k":"v"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"3"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"dat\"","metadata":{},"reason":"BadRequest","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"default","resourceVersion":"4"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"fieldValidation","message":"Unsupported value: \"Odd\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"","reason":"FieldValueNotSupported"}],"group":"meta.k8s.io","kind":"CreateOptions"},"kind":"Status","message":"CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Odd\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"","metadata":{},"reason":"Invalid","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"dryRun","message":"Unsupported value: [\"Some\"]: supported values: \"All\"","reason":"FieldValueNotSupported"}],"group":"meta.k8s.io","kind":"CreateOptions"},"kind":"Status","message":"CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"","metadata":{},"reason":"Invalid","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"d","namespace":"default"}}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"configmaps","name":"d"},"kind":"Status","message":"configmaps \"d\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"patch","message":"Invalid value: \"{\\\"dat\\\":{\\\"k\\\":\\\"v\\\"}}\": strict decoding error: unknown field \"dat\"","reason":"FieldValueInvalid"}]},"kind":"Status","message":" \"\" is invalid: patch: Invalid value: \"{\\\"dat\\\":{\\\"k\\\":\\\"v\\\"}}\": strict decoding error: unknown field \"dat\"","metadata":{},"reason":"Invalid","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn every_kind_of_patch() {
+    check(
+        &on(r#"
+        POST DEPLOY {"metadata":{"name":"w"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}}}
+        header content-type application/json-patch+json
+        PATCH DEPLOY/w [{"op":"test","path":"/spec/replicas","value":2}]
+        header content-type application/json-patch+json
+        PATCH DEPLOY/w [{"op":"replace","path":"/spec/replicas","value":2}]
+        header content-type application/strategic-merge-patch+json
+        PATCH DEPLOY/w {"spec":{"template":{"spec":{"containers":[{"name":"c","image":"i:2"}]}}}}
+        header content-type text/plain
+        PATCH DEPLOY/w {}
+        PATCH DEPLOY/none {"spec":{}}
+        PATCH DEPLOY/w {"metadata":{"resourceVersion":"1"}}
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":1,"name":"w","namespace":"default","resourceVersion":"3"},"spec":{"progressDeadlineSeconds":600,"replicas":1,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}
+            422 {"apiVersion":"v1","code":422,"details":{},"kind":"Status","message":"the server rejected our request due to an error in our request","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":2,"name":"w","namespace":"default","resourceVersion":"4"},"spec":{"progressDeadlineSeconds":600,"replicas":2,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}
+            200 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":3,"name":"w","namespace":"default","resourceVersion":"5"},"spec":{"progressDeadlineSeconds":600,"replicas":2,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:2","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}
+            415 {"apiVersion":"v1","code":415,"kind":"Status","message":"the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml","metadata":{},"reason":"UnsupportedMediaType","status":"Failure"}
+            404 {"apiVersion":"v1","code":404,"details":{"group":"apps","kind":"deployments","name":"none"},"kind":"Status","message":"deployments.apps \"none\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+            409 {"apiVersion":"v1","code":409,"details":{"group":"apps","kind":"deployments","name":"w"},"kind":"Status","message":"Operation cannot be fulfilled on deployments.apps \"w\": the object has been modified; please apply your changes to the latest version and try again","metadata":{},"reason":"Conflict","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn status_and_scale_are_apart() {
+    check(
+        &on(r#"
+        POST DEPLOY {"metadata":{"name":"w"},"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i:1"}]}}},"status":{"replicas":9}}
+        PATCH DEPLOY/w/status {"spec":{"replicas":7},"status":{"replicas":3}}
+        PATCH DEPLOY/w {"status":{"replicas":5}}
+        GET DEPLOY/w/scale
+        PUT DEPLOY/w/scale {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"w"},"spec":{"replicas":4}}
+        PATCH DEPLOY/w/scale {"spec":{"replicas":-1}}
+        PATCH DEPLOY/w/scale {"spec":{"replicas":0}}
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":1,"name":"w","namespace":"default","resourceVersion":"3"},"spec":{"progressDeadlineSeconds":600,"replicas":1,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}
+            200 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":1,"name":"w","namespace":"default","resourceVersion":"4"},"spec":{"progressDeadlineSeconds":600,"replicas":1,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{"replicas":3}}
+            200 {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"generation":1,"name":"w","namespace":"default","resourceVersion":"4"},"spec":{"progressDeadlineSeconds":600,"replicas":1,"revisionHistoryLimit":10,"selector":{"matchLabels":{"a":"b"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{"replicas":3}}
+            200 {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"w","namespace":"default","resourceVersion":"4"},"spec":{"replicas":1},"status":{"replicas":3,"selector":"a=b"}}
+            200 {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"w","namespace":"default","resourceVersion":"5"},"spec":{"replicas":4},"status":{"replicas":3,"selector":"a=b"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.replicas","message":"Invalid value: -1: must be greater than or equal to 0","reason":"FieldValueInvalid"}],"group":"autoscaling","kind":"Scale","name":"w"},"kind":"Status","message":"Scale.autoscaling \"w\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"w","namespace":"default","resourceVersion":"6"},"spec":{},"status":{"replicas":3,"selector":"a=b"}}
+        "#]],
+    );
+}
+
+#[test]
+fn pods_bind_end_gracefully_and_keep_finalizers() {
+    check(
+        &on(r#"
+        POST PODS {"metadata":{"name":"p","finalizers":["a.b/c"]},"spec":{"containers":[{"name":"c","image":"i:1"}],"terminationGracePeriodSeconds":5}}
+        POST PODS/p/binding {"target":{"kind":"Node","name":"n"}}
+        POST PODS/p/binding {"target":{"kind":"Node","name":"m"}}
+        DELETE PODS/p?gracePeriodSeconds=20
+        DELETE PODS/p {"gracePeriodSeconds":0,"preconditions":{"uid":"x"}}
+        DELETE PODS/p?gracePeriodSeconds=0
+        PATCH PODS/p {"metadata":{"finalizers":["a.b/c","d.e/f"]}}
+        PATCH PODS/p {"metadata":{"finalizers":null}}
+        GET PODS/p
+        POST PODS {"metadata":{"name":"q"},"spec":{"containers":[{"name":"c","image":"i:1"}]}}
+        DELETE PODS/q
+        GET PODS/q
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"v1","kind":"Pod","metadata":{"finalizers":["a.b/c"],"generation":1,"name":"p","namespace":"default","resourceVersion":"3"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":5},"status":{"phase":"Pending","qosClass":"BestEffort"}}
+            201 {"apiVersion":"v1","code":201,"kind":"Status","metadata":{},"status":"Success"}
+            409 {"apiVersion":"v1","code":409,"details":{"kind":"pods/binding","name":"p"},"kind":"Status","message":"Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n\"","metadata":{},"reason":"Conflict","status":"Failure"}
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"deletionGracePeriodSeconds":20,"deletionTimestamp":"2026-11-22T10:00:20Z","finalizers":["a.b/c"],"generation":3,"name":"p","namespace":"default","resourceVersion":"5"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"nodeName":"n","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":5},"status":{"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-11-22T10:00:00Z","observedGeneration":1,"status":"True","type":"PodScheduled"}],"phase":"Pending","qosClass":"BestEffort"}}
+            409 {"apiVersion":"v1","code":409,"details":{"kind":"pods","name":"p"},"kind":"Status","message":"Operation cannot be fulfilled on pods \"p\": Precondition failed: UID in precondition: x, UID in object meta: 71bb54d8-d101-45b9-834d-0bff90150280","metadata":{},"reason":"Conflict","status":"Failure"}
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","finalizers":["a.b/c"],"generation":3,"name":"p","namespace":"default","resourceVersion":"6"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"nodeName":"n","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":5},"status":{"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-11-22T10:00:00Z","observedGeneration":1,"status":"True","type":"PodScheduled"}],"phase":"Pending","qosClass":"BestEffort"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"metadata.finalizers","message":"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"d.e/f\"}","reason":"FieldValueForbidden"}],"kind":"Pod","name":"p"},"kind":"Status","message":"Pod \"p\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"d.e/f\"}","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","generation":3,"name":"p","namespace":"default","resourceVersion":"7"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"nodeName":"n","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":5},"status":{"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-11-22T10:00:00Z","observedGeneration":1,"status":"True","type":"PodScheduled"}],"phase":"Pending","qosClass":"BestEffort"}}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"pods","name":"p"},"kind":"Status","message":"pods \"p\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"Pod","metadata":{"generation":1,"name":"q","namespace":"default","resourceVersion":"8"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30},"status":{"phase":"Pending","qosClass":"BestEffort"}}
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"generation":1,"name":"q","namespace":"default","resourceVersion":"9"},"spec":{"containers":[{"image":"i:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30},"status":{"phase":"Pending","qosClass":"BestEffort"}}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"pods","name":"q"},"kind":"Status","message":"pods \"q\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn propagation_becomes_finalizers() {
+    check(
+        &on(r#"
+        POST CM {"metadata":{"name":"a"}}
+        DELETE CM/a?propagationPolicy=Foreground
+        POST CM {"metadata":{"name":"b"}}
+        DELETE CM/b {"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Orphan"}
+        DELETE CM/b {"propagationPolicy":"Odd"}
+        DELETE CM?labelSelector=none
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"3"}}
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","finalizers":["foregroundDeletion"],"name":"a","namespace":"default","resourceVersion":"4"}}
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","namespace":"default","resourceVersion":"5"}}
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","finalizers":["orphan"],"name":"b","namespace":"default","resourceVersion":"6"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"propagationPolicy","message":"Unsupported value: \"Odd\": supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\"","reason":"FieldValueNotSupported"}],"group":"meta.k8s.io","kind":"DeleteOptions"},"kind":"Status","message":"DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Odd\": supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\"","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"v1","items":[],"kind":"ConfigMapList","metadata":{"resourceVersion":"6"}}
+        "#]],
+    );
+}
+
+#[test]
+fn services_get_addresses_and_ports() {
+    check(
+        &on(r#"
+        POST SVC {"metadata":{"name":"a"},"spec":{"clusterIP":"10.96.0.7","ports":[{"port":80}]}}
+        POST SVC {"metadata":{"name":"b"},"spec":{"clusterIP":"10.96.0.7","ports":[{"port":80}]}}
+        POST SVC {"metadata":{"name":"b"},"spec":{"clusterIP":"10.97.0.7","ports":[{"port":80}]}}
+        POST SVC {"metadata":{"name":"c"},"spec":{"type":"NodePort","ipFamilyPolicy":"PreferDualStack","ports":[{"port":80,"nodePort":30001}]}}
+        POST SVC {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30001}]}}
+        POST SVC {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":80}]}}
+        POST SVC {"metadata":{"name":"h"},"spec":{"clusterIP":"None","selector":{"a":"b"}}}
+        POST SVC {"metadata":{"name":"e"},"spec":{"type":"ExternalName","externalName":"example.com"}}
+        PATCH SVC/c {"spec":{"type":"ClusterIP","ipFamilyPolicy":"SingleStack","ports":[{"port":80}]}}
+        DELETE SVC/a
+        POST SVC {"metadata":{"name":"f"},"spec":{"clusterIP":"10.96.0.7","ports":[{"port":80,"nodePort":30001}],"type":"LoadBalancer"}}
+        GET /apis/networking.k8s.io/v1/ipaddresses
+        "#),
+        expect![[r#"
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"default","resourceVersion":"3"},"spec":{"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.clusterIPs","message":"Invalid value: [\"10.96.0.7\"]: failed to allocate IP 10.96.0.7: provided IP is already allocated","reason":"FieldValueInvalid"}],"kind":"Service","name":"b"},"kind":"Status","message":"Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.7\"]: failed to allocate IP 10.96.0.7: provided IP is already allocated","metadata":{},"reason":"Invalid","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.clusterIPs","message":"Invalid value: [\"10.97.0.7\"]: failed to allocate IP 10.97.0.7: the provided IP (10.97.0.7) is not in the valid range. The range of valid IPs is 10.96.0.0/16","reason":"FieldValueInvalid"}],"kind":"Service","name":"b"},"kind":"Status","message":"Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.97.0.7\"]: failed to allocate IP 10.97.0.7: the provided IP (10.97.0.7) is not in the valid range. The range of valid IPs is 10.96.0.0/16","metadata":{},"reason":"Invalid","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"c","namespace":"default","resourceVersion":"4"},"spec":{"clusterIP":"10.96.158.62","clusterIPs":["10.96.158.62","fd00:10:96::e:52cd"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4","IPv6"],"ipFamilyPolicy":"PreferDualStack","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"NodePort"},"status":{"loadBalancer":{}}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.ports[0].nodePort","message":"Invalid value: 30001: provided port is already allocated","reason":"FieldValueInvalid"}],"kind":"Service","name":"d"},"kind":"Status","message":"Service \"d\" is invalid: spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated","metadata":{},"reason":"Invalid","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.ports[0].nodePort","message":"Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767","reason":"FieldValueInvalid"}],"kind":"Service","name":"d"},"kind":"Status","message":"Service \"d\" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767","metadata":{},"reason":"Invalid","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"h","namespace":"default","resourceVersion":"5"},"spec":{"clusterIP":"None","clusterIPs":["None"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","selector":{"a":"b"},"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"e","namespace":"default","resourceVersion":"6"},"spec":{"externalName":"example.com","sessionAffinity":"None","type":"ExternalName"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"c","namespace":"default","resourceVersion":"7"},"spec":{"clusterIP":"10.96.158.62","clusterIPs":["10.96.158.62"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"default","resourceVersion":"8"},"spec":{"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"f","namespace":"default","resourceVersion":"9"},"spec":{"allocateLoadBalancerNodePorts":true,"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"LoadBalancer"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"networking.k8s.io/v1","items":[{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.0.7","resourceVersion":"9"},"spec":{"parentRef":{"group":"","name":"f","namespace":"default","resource":"services"}}},{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.158.62","resourceVersion":"4"},"spec":{"parentRef":{"group":"","name":"c","namespace":"default","resource":"services"}}}],"kind":"IPAddressList","metadata":{"resourceVersion":"9"}}
+        "#]],
+    );
+}

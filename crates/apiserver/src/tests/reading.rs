@@ -1,0 +1,158 @@
+//! Reading: lists in pages, selectors, watches, formats, documents.
+
+use expect_test::expect;
+
+use super::check;
+
+const THREE: &str = r#"
+    quiet POST /api/v1/namespaces {"metadata":{"name":"d"}}
+    quiet POST /api/v1/namespaces/d/configmaps {"metadata":{"name":"a","labels":{"x":"1"}}}
+    quiet POST /api/v1/namespaces/d/configmaps {"metadata":{"name":"b","labels":{"x":"2"}}}
+    quiet POST /api/v1/namespaces/d/configmaps {"metadata":{"name":"c"}}
+"#;
+
+fn after_three(script: &str) -> String {
+    format!("{THREE}\n{}", script.replace("CM", "/api/v1/namespaces/d/configmaps"))
+}
+
+#[test]
+fn lists_in_pages() {
+    check(
+        &after_three(
+            r#"
+        GET CM?limit=2
+        GET CM?limit=2&continue=eyJydiI6NSwic3RhcnQiOiJiXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0
+        GET CM?limit=1&labelSelector=x
+        GET CM?continue=garbage
+        GET CM?resourceVersion=99
+        GET CM?resourceVersion=x
+        GET CM?resourceVersionMatch=Exact
+        GET CM?resourceVersion=3&resourceVersionMatch=Exact
+        "#,
+        ),
+        expect![[r#"
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}},{"metadata":{"labels":{"x":"2"},"name":"b","namespace":"d","resourceVersion":"4"}}],"kind":"ConfigMapList","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJiXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","remainingItemCount":1,"resourceVersion":"5"}}
+            200 {"apiVersion":"v1","items":[{"metadata":{"name":"c","namespace":"d","resourceVersion":"5"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"5"}}
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"ConfigMapList","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","resourceVersion":"5"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"continue key is not valid: Invalid last symbol 101, offset 6.","metadata":{},"reason":"BadRequest","status":"Failure"}
+            504 {"apiVersion":"v1","code":504,"details":{"causes":[{"message":"Too large resource version","reason":"ResourceVersionTooLarge"}],"retryAfterSeconds":1},"kind":"Status","message":"Timeout: Too large resource version: 99, current: 5","metadata":{},"reason":"Timeout","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"invalid resource version: resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax","metadata":{},"reason":"BadRequest","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"resourceVersionMatch","message":"Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided","reason":"FieldValueForbidden"}],"group":"meta.k8s.io","kind":"ListOptions"},"kind":"Status","message":"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"3"}}
+        "#]],
+    );
+}
+
+#[test]
+fn selectors() {
+    check(
+        &after_three(
+            r#"
+        GET CM?labelSelector=x%20in%20(1,3)
+        GET CM?labelSelector=!x
+        GET CM?labelSelector=a%20b
+        GET CM?fieldSelector=metadata.name=b
+        GET CM?fieldSelector=metadata.name!=b,metadata.namespace=d
+        GET CM?fieldSelector=spec.x=b
+        GET /api/v1/pods?fieldSelector=spec.nodeName=
+        GET /api/v1/pods?fieldSelector=spec.other=
+        "#,
+        ),
+        expect![[r#"
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"5"}}
+            200 {"apiVersion":"v1","items":[{"metadata":{"name":"c","namespace":"d","resourceVersion":"5"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"5"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt","metadata":{},"reason":"BadRequest","status":"Failure"}
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"2"},"name":"b","namespace":"d","resourceVersion":"4"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"5"}}
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}},{"metadata":{"name":"c","namespace":"d","resourceVersion":"5"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"5"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"","metadata":{},"reason":"BadRequest","status":"Failure"}
+            200 {"apiVersion":"v1","items":[],"kind":"PodList","metadata":{"resourceVersion":"5"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"field label not supported: spec.other","metadata":{},"reason":"BadRequest","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn watches_show_each_change_once() {
+    check(
+        &after_three(
+            r#"
+        PATCH CM/a {"metadata":{"labels":{"x":"9"}}}
+        DELETE CM/b
+        GET CM?watch=1&resourceVersion=3
+        GET CM?watch=1&resourceVersion=3&labelSelector=x=1
+        GET CM?watch=1
+        GET CM?watch=1&resourceVersion=3&fieldSelector=metadata.name=c
+        GET CM?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true
+        GET CM?watch=1&sendInitialEvents=true
+        GET CM?watch=1&resourceVersion=999
+        "#,
+        ),
+        expect![[r#"
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}}
+            200 {"apiVersion":"v1","details":{"kind":"configmaps","name":"b"},"kind":"Status","metadata":{},"status":"Success"}
+            200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"2"},"name":"b","namespace":"d","resourceVersion":"4"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}},"type":"MODIFIED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"2"},"name":"b","namespace":"d","resourceVersion":"7"}},"type":"DELETED"}
+            200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"6"}},"type":"DELETED"}
+            200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}},"type":"ADDED"}
+            200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}},"type":"ADDED"}
+            200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"k8s.io/initial-events-end":"true"},"resourceVersion":"7"}},"type":"BOOKMARK"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"resourceVersionMatch","message":"Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan","reason":"FieldValueForbidden"}],"group":"meta.k8s.io","kind":"ListOptions"},"kind":"Status","message":"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan","metadata":{},"reason":"Invalid","status":"Failure"}
+            504 {"apiVersion":"v1","code":504,"details":{"causes":[{"message":"Too large resource version","reason":"ResourceVersionTooLarge"}],"retryAfterSeconds":1},"kind":"Status","message":"Timeout: Too large resource version: 999, current: 7","metadata":{},"reason":"Timeout","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
+fn formats() {
+    check(
+        &after_three(
+            r#"
+        header accept application/yaml
+        GET CM/a
+        header accept text/html
+        GET CM/a
+        header accept application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io
+        GET CM/a
+        header accept application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
+        GET CM?limit=1
+        header content-type text/plain
+        POST CM {"metadata":{"name":"z"}}
+        header content-type application/yaml
+        POST CM {metadata: {name: yy}}
+        "#,
+        ),
+        expect![[r#"
+            200 apiVersion: v1 kind: ConfigMap metadata:   creationTimestamp: "2026-11-22T10:00:00Z"   labels:     x: "1"   name: a   namespace: d   resourceVersion: "3"   uid: 71bb54d8-d101-45b9-834d-0bff90150280
+            406 {"apiVersion":"v1","code":406,"kind":"Status","message":"only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"NotAcceptable","status":"Failure"}
+            200 {"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}
+            200 {"apiVersion":"meta.k8s.io/v1","items":[{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"PartialObjectMetadataList","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","remainingItemCount":2,"resourceVersion":"5"}}
+            415 {"apiVersion":"v1","code":415,"kind":"Status","message":"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"UnsupportedMediaType","status":"Failure"}
+            201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"yy","namespace":"d","resourceVersion":"6"}}
+        "#]],
+    );
+}
+
+#[test]
+fn documents() {
+    check(
+        r"
+        GET /version
+        GET /api
+        GET /apis/batch
+        GET /apis/batch/v1
+        GET /readyz
+        GET /livez/ping
+        GET /nothing
+        POST /api
+        ",
+        expect![[r#"
+            200 {"buildDate":"1970-01-01T00:00:00Z","compiler":"rustc","emulationMajor":"1","emulationMinor":"37","gitCommit":"","gitTreeState":"clean","gitVersion":"v1.37.1","goVersion":"","major":"1","minCompatibilityMajor":"1","minCompatibilityMinor":"36","minor":"37","platform":"linux/amd64"}
+            200 {"kind":"APIVersions","serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":"10.0.0.1:6443"}],"versions":["v1"]}
+            200 {"apiVersion":"v1","kind":"APIGroup","name":"batch","preferredVersion":{"groupVersion":"batch/v1","version":"v1"},"versions":[{"groupVersion":"batch/v1","version":"v1"}]}
+            200 {"apiVersion":"v1","groupVersion":"batch/v1","kind":"APIResourceList","resources":[{"categories":["all"],"kind":"CronJob","name":"cronjobs","namespaced":true,"shortNames":["cj"],"singularName":"cronjob","storageVersionHash":"sd5LIXh4Fjs=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"CronJob","name":"cronjobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]},{"categories":["all"],"kind":"Job","name":"jobs","namespaced":true,"singularName":"job","storageVersionHash":"mudhfqk/qZY=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"Job","name":"jobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]}
+            500 [+]ping ok [+]log ok [+]etcd ok [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/start-system-namespaces-controller failed: reason withheld [+]etcd-readiness ok [+]informer-sync ok [+]shutdown ok readyz check failed
+            200 ok
+            404 404 page not found
+            404 404 page not found
+        "#]],
+    );
+}
