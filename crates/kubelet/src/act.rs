@@ -31,7 +31,8 @@ impl Action {
     pub(crate) async fn carry_out(self, effect: &Effect) -> Outcome {
         let node = Arc::clone(&self.node);
         let outcome = match effect {
-            Effect::Mount => node.disk.mount(Arc::clone(&self.pod)).await.map_err(|text| Failure::new("", text)),
+            // Carried out by the task itself, which also keeps their content up to date.
+            Effect::Mount => Ok(()),
             Effect::Unmount => self.unmount().await,
             Effect::CreateSandbox { attempt } => self.create_sandbox(*attempt).await,
             Effect::StopSandbox { id } => self.stop_sandbox(&SandboxId(id.clone())).await,

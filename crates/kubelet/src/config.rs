@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use k8s_openapi::api::core::v1::Taint;
 use object::quantity::{Format, Quantity};
+
+use crate::machine::Machine;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -25,19 +28,40 @@ pub struct Config {
     pub max_pods: u32,
     /// Written on the Node beside the well-known ones.
     pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    /// `spec.podCIDRs` where no controller hands them out.
+    pub pod_cidrs: Vec<String>,
     /// Where the node agent's own server listens.
     pub port: u16,
-    pub memory_capacity: i64,
-    pub n_cpus: u32,
+    /// As `kubectl get nodes` shows it: `v1.37.1`.
+    pub kubernetes_version: String,
+    /// `coracle://0.1.0`.
+    pub runtime_version: String,
+    pub machine: Machine,
 }
 
 impl Config {
-    /// What pods may ask for in all.
-    pub fn allocatable(&self) -> BTreeMap<String, Quantity> {
+    pub fn capacity(&self) -> BTreeMap<String, Quantity> {
+        let machine = &self.machine;
         BTreeMap::from([
-            ("cpu".to_owned(), Quantity::from_units(self.n_cpus.into(), Format::DecimalSi)),
-            ("memory".to_owned(), Quantity::from_units(self.memory_capacity, Format::BinarySi)),
+            ("cpu".to_owned(), Quantity::from_units(machine.n_cpus.into(), Format::DecimalSi)),
+            ("memory".to_owned(), Quantity::from_units(machine.memory_bytes, Format::BinarySi)),
+            ("ephemeral-storage".to_owned(), Quantity::from_units(machine.storage_bytes, Format::BinarySi)),
+            ("pods".to_owned(), Quantity::from_units(self.max_pods.into(), Format::DecimalSi)),
+            ("hugepages-1Gi".to_owned(), Quantity::ZERO),
+            ("hugepages-2Mi".to_owned(), Quantity::ZERO),
         ])
+    }
+
+    /// What pods may ask for in all. Upstream keeps back what eviction would fight for.
+    pub fn allocatable(&self) -> BTreeMap<String, Quantity> {
+        const MEMORY_KEPT_BYTES: i64 = 100 << 20;
+        let mut amounts = self.capacity();
+        let memory = (self.machine.memory_bytes - MEMORY_KEPT_BYTES).max(0);
+        let storage = self.machine.storage_bytes / 10 * 9;
+        amounts.insert("memory".to_owned(), Quantity::from_units(memory, Format::BinarySi));
+        amounts.insert("ephemeral-storage".to_owned(), Quantity::from_units(storage, Format::DecimalSi));
+        amounts
     }
 
     pub fn host_ip_texts(&self) -> Vec<String> {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use object::time::Clock;
 use oci_runtime::runtime::{BoxFuture, Duplex, Error, Event, ExecOutput, ExecRequest, Result, Runtime, Session};
 use oci_runtime::spec::{ContainerConfig, ContainerId, Mount, Resources, SandboxConfig, SandboxId};
@@ -19,6 +20,7 @@ use pod_plan::effect::Failure;
 use pod_plan::pod::BoundPod;
 use tokio::sync::broadcast;
 
+use crate::objects::Waker;
 use crate::observe::POD;
 use crate::seams::{Credentials, Disk, Image, Images, MountRequest, PodNetwork, ProbeAnswer, ProbeRequest, Prober};
 use crate::start::locked;
@@ -326,8 +328,8 @@ impl PodNetwork for FakeNetwork {
 pub struct FakeDisk;
 
 impl Disk for FakeDisk {
-    fn mount(&self, _: Arc<BoundPod>) -> BoxFuture<'static, std::result::Result<(), String>> {
-        ready(Ok(()))
+    fn mount(&self, _: Arc<BoundPod>, _: Waker) -> BoxFuture<'static, std::result::Result<Option<Timestamp>, String>> {
+        ready(Ok(None))
     }
     fn unmount(&self, _: Arc<BoundPod>) -> BoxFuture<'static, std::result::Result<(), String>> {
         ready(Ok(()))

@@ -11,9 +11,13 @@
 //! Start with `pods`, `pod_task`, then `act` and `start`.
 
 pub mod config;
+pub mod machine;
 pub mod node;
 pub mod pods;
+pub mod registration;
 pub mod seams;
+
+pub mod node_object;
 
 mod pod_task;
 
@@ -22,10 +26,12 @@ mod observe;
 mod report;
 mod start;
 
+pub mod disk;
 mod hooks;
 mod images;
 mod logs;
 pub mod objects;
+pub mod prober;
 mod recipe;
 mod resolver;
 mod signals;

@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, Volume};
+use oci_runtime::runtime::BoxFuture;
 use pod_plan::effect::{Effect, Failure, Outcome};
-use pod_plan::memory::{Eviction, Memory};
+use pod_plan::memory::{Eviction, Memory, Volumes};
 use pod_plan::plan::plan;
 use pod_plan::pod::BoundPod;
 use pod_plan::status::status;
@@ -31,6 +32,7 @@ use crate::start::locked;
 
 /// A status that only says "on its way" waits this long: most pods run before it has passed, and need one write in place of three.
 const QUIET: Duration = Duration::from_millis(100);
+const RENEW_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const REPORT_RETRY_MIN: Duration = Duration::from_millis(200);
 const REPORT_RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,7 @@ struct Mail {
     pod: Option<Arc<BoundPod>>,
     is_gone: bool,
     eviction: Option<Eviction>,
+    has_new_content: bool,
 }
 
 impl Mailbox {
@@ -59,6 +62,11 @@ impl Mailbox {
     }
     pub(crate) fn put_eviction(&self, eviction: Eviction) {
         locked(&self.mail).eviction = Some(eviction);
+        self.filled.notify_one();
+    }
+    /// Objects that its volumes show have changed.
+    fn put_content(&self) {
+        locked(&self.mail).has_new_content = true;
         self.filled.notify_one();
     }
     /// Something of it changed in the runtime.
@@ -77,12 +85,16 @@ pub(crate) struct PodTask {
     host_ips: Vec<String>,
     /// Last words of instances that exited, read once.
     messages: HashMap<String, String>,
-    actions: JoinSet<(Effect, Outcome)>,
+    actions: JoinSet<(Outcome, Option<Timestamp>)>,
     running: HashMap<Id, Effect>,
     cancels: HashMap<String, watch::Sender<bool>>,
     /// As the API server showed it last, and at which revision.
     shown: PodStatus,
     shown_at: u64,
+    /// What volumes show is brought up to date when this is set, or when its time comes.
+    is_content_old: bool,
+    renew_at: Option<Timestamp>,
+    renewing: JoinSet<Result<Option<Timestamp>, String>>,
     reporting: JoinSet<Result<Pod, client::Error>>,
     report_at: Option<Instant>,
     report_retry: Duration,
@@ -106,6 +118,9 @@ impl PodTask {
             shown: pod.status.clone(),
             shown_at: revision(pod.meta.resource_version.as_deref()),
             pod,
+            is_content_old: false,
+            renew_at: None,
+            renewing: JoinSet::new(),
             reporting: JoinSet::new(),
             report_at: None,
             report_retry: REPORT_RETRY_MIN,
@@ -120,6 +135,7 @@ impl PodTask {
             tokio::select! {
                 () = self.mailbox.filled.notified() => {}
                 Some(ended) = self.actions.join_next_with_id() => self.ended(ended),
+                Some(renewed) = self.renewing.join_next() => self.renewed(renewed),
                 Some(sent) = self.reporting.join_next() => self.reported(sent),
                 () = tokio::time::sleep_until(wake_at) => {}
             }
@@ -136,8 +152,11 @@ impl PodTask {
             if revision >= self.shown_at {
                 (self.shown, self.shown_at) = (pod.status.clone(), revision);
             }
+            self.is_content_old |= shows_metadata(&self.pod)
+                && (&self.pod.meta.labels, &self.pod.meta.annotations) != (&pod.meta.labels, &pod.meta.annotations);
             self.pod = pod;
         }
+        self.is_content_old |= mail.has_new_content;
         self.is_gone |= mail.is_gone;
         if mail.eviction.is_some() && self.memory.eviction.is_none() {
             self.memory.eviction = mail.eviction;
@@ -166,9 +185,10 @@ impl PodTask {
             self.begin(effect);
         }
         let report_at = self.report();
+        let renew_at = self.renew(now);
         let wake_at = plan.wake_at.map(|at| self.instant(at, now));
         let far = Instant::now() + Duration::from_secs(24 * 3600);
-        Some(wake_at.into_iter().chain(report_at).min().unwrap_or(far))
+        Some(wake_at.into_iter().chain(report_at).chain(renew_at).min().unwrap_or(far))
     }
 
     fn view<'a>(&'a self, observed: &'a Observed) -> View<'a> {
@@ -216,10 +236,19 @@ impl PodTask {
             self.cancels.insert(name.clone(), cancel);
         }
         let action = Action { node: Arc::clone(&self.node), pod: Arc::clone(&self.pod), known: Arc::clone(&self.known), is_cancelled };
+        let mount = (effect == Effect::Mount).then(|| self.mount());
+        // What is being written must not come back after it was removed.
+        let mut renewing = if effect == Effect::Unmount { std::mem::take(&mut self.renewing) } else { JoinSet::new() };
         let carried = effect.clone();
         let handle = self.actions.spawn(async move {
-            let outcome = action.carry_out(&carried).await;
-            (carried, outcome)
+            while renewing.join_next().await.is_some() {}
+            match mount {
+                None => (action.carry_out(&carried).await, None),
+                Some(mount) => match mount.await {
+                    Ok(renew_at) => (Outcome::Done, renew_at),
+                    Err(text) => (Outcome::Failed(Failure::new("", text)), None),
+                },
+            }
         });
         self.running.insert(handle.id(), effect);
     }
@@ -238,14 +267,17 @@ impl PodTask {
                 Ok(()) => Outcome::Done,
                 Err(e) => Outcome::Failed(Failure::new("", e.to_string())),
             };
-            (Effect::Delete, outcome)
+            (outcome, None)
         });
         self.running.insert(handle.id(), Effect::Delete);
     }
 
-    fn ended(&mut self, ended: Result<(Id, (Effect, Outcome)), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, (Outcome, Option<Timestamp>)), JoinError>) {
         let (id, outcome) = match ended {
-            Ok((id, (_, outcome))) => (id, outcome),
+            Ok((id, (outcome, renew_at))) => {
+                self.renew_at = renew_at.or(self.renew_at);
+                (id, outcome)
+            }
             Err(panicked) => {
                 tracing::error!(namespace = self.pod.namespace, name = self.pod.name, error = %panicked, "an action panicked");
                 (panicked.id(), Outcome::Failed(Failure::new("CreateContainerError", "internal error")))
@@ -260,6 +292,37 @@ impl PodTask {
         }
         for note in self.memory.finish(&self.pod, &effect, &outcome, self.node.now()) {
             self.node.tell(&self.pod, &note);
+        }
+    }
+
+    fn mount(&self) -> BoxFuture<'static, Result<Option<Timestamp>, String>> {
+        let mailbox = Arc::clone(&self.mailbox);
+        self.node.disk.mount(Arc::clone(&self.pod), Arc::new(move || mailbox.put_content()))
+    }
+
+    /// Brings the content of mounted volumes up to date if it is old. Answers when it will be.
+    fn renew(&mut self, now: Timestamp) -> Option<Instant> {
+        if self.memory.volumes != Volumes::Mounted || !self.renewing.is_empty() {
+            return None;
+        }
+        if !self.is_content_old && self.renew_at.is_none_or(|at| at > now) {
+            return self.renew_at.map(|at| self.instant(at, now));
+        }
+        self.is_content_old = false;
+        self.renew_at = None;
+        let mount = self.mount();
+        self.renewing.spawn(mount);
+        None
+    }
+
+    fn renewed(&mut self, renewed: Result<Result<Option<Timestamp>, String>, JoinError>) {
+        match renewed {
+            Ok(Ok(renew_at)) => self.renew_at = renew_at,
+            Ok(Err(text)) => {
+                tracing::warn!(namespace = self.pod.namespace, name = self.pod.name, error = text, "volumes are not up to date");
+                self.renew_at = Some(self.node.now() + RENEW_RETRY);
+            }
+            Err(e) => tracing::error!(namespace = self.pod.namespace, name = self.pod.name, error = %e, "renewing volumes panicked"),
         }
     }
 
@@ -308,6 +371,12 @@ impl PodTask {
             Err(e) => tracing::error!(namespace = self.pod.namespace, name = self.pod.name, error = %e, "reporting panicked"),
         }
     }
+}
+
+/// Do files of its volumes follow its labels and annotations?
+fn shows_metadata(pod: &BoundPod) -> bool {
+    let projects = |v: &Volume| v.projected.iter().filter_map(|p| p.sources.as_ref()).flatten().any(|s| s.downward_api.is_some());
+    pod.spec.volumes.iter().flatten().any(|v| v.downward_api.is_some() || projects(v))
 }
 
 /// Revisions of one server grow; that they are numbers is upstream's promise since 1.35.

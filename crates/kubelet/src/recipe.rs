@@ -115,7 +115,7 @@ pub(crate) fn container(from: Ingredients) -> ContainerConfig {
         devices: Vec::new(),
         security: security_of(&context, from.seccomp),
         rlimits: Vec::new(),
-        oom_score_adj: resources::oom_score_adj(pod, container, from.config.memory_capacity),
+        oom_score_adj: resources::oom_score_adj(pod, container, from.config.machine.memory_bytes),
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),

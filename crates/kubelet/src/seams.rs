@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use oci_runtime::runtime::BoxFuture;
 use oci_runtime::spec::{ContainerId, Mount};
 use pod_plan::effect::Failure;
 use pod_plan::pod::BoundPod;
+
+use crate::objects::Waker;
 
 /// What starting a container needs to know of its image.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +66,8 @@ pub trait PodNetwork: Send + Sync + 'static {
 /// A pod's directories and volumes.
 pub trait Disk: Send + Sync + 'static {
     /// Makes the pod's directories and mounts all its volumes; brings their content up to date when they are mounted.
-    fn mount(&self, pod: Arc<BoundPod>) -> BoxFuture<'static, Result<(), String>>;
+    /// Answers when content has to be renewed (tokens); calls `waker` when objects that volumes show have changed.
+    fn mount(&self, pod: Arc<BoundPod>, waker: Waker) -> BoxFuture<'static, Result<Option<Timestamp>, String>>;
     /// Unmounts and removes everything the pod has on disk, but for its logs.
     fn unmount(&self, pod: Arc<BoundPod>) -> BoxFuture<'static, Result<(), String>>;
     /// The mounts of one container, its files for `/etc/hosts` and the termination message among them.

@@ -1,0 +1,159 @@
+//! Pods' directories and volumes on this host.
+//!
+//! ```text
+//! pods/<uid>/volumes/kubernetes.io~<kind>/<name>/   one folder a volume; memory ones are a tmpfs
+//!           /containers/<name>/<attempt>            termination messages
+//!           /etc-hosts
+//! ```
+//! Invariant: nothing of the host is ever mounted below a pod's folder, so that removing the folder removes only what is the pod's.
+//! Start with `HostDisk`; `content` makes files of objects, `atomic` writes them, `mounts` tells a container what to mount.
+
+mod atomic;
+mod content;
+mod host_path;
+mod mounts;
+mod ownership;
+mod place;
+mod tmpfs;
+mod tokens;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use client::Client;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Volume;
+use object::quantity::Quantity;
+use object::time::Clock;
+use oci_runtime::runtime::BoxFuture;
+use oci_runtime::spec::Mount;
+use pod_plan::effect::Failure;
+use pod_plan::field_value::Surroundings;
+use pod_plan::pod::BoundPod;
+use pod_plan::{references, resources};
+
+use crate::config::Config;
+use crate::objects::{Interest, ObjectSource, Waker};
+use crate::seams::{Disk, MountRequest, PodNetwork};
+use crate::start::locked;
+
+use place::{PodFolder, VolumeKind};
+use tokens::Tokens;
+
+/// A termination message is cut here. Upstream: `maxTerminationMessageLength` of one container.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+#[derive(Clone)]
+pub struct HostDisk(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    clock: Clock,
+    objects: Arc<ObjectSource>,
+    network: Arc<dyn PodNetwork>,
+    tokens: Tokens,
+    /// Watches of the objects that mounted volumes show, by pod.
+    interests: Mutex<HashMap<String, Interest>>,
+}
+
+impl HostDisk {
+    pub fn new(config: Config, client: &Client, clock: Clock, objects: Arc<ObjectSource>, network: Arc<dyn PodNetwork>) -> Self {
+        let tokens = Tokens::new(client, clock.clone());
+        HostDisk(Arc::new(Shared { config, clock, objects, network, tokens, interests: Mutex::default() }))
+    }
+}
+
+impl Shared {
+    fn folder(&self, pod_uid: &str) -> PodFolder {
+        PodFolder::new(&self.config.root_dir, pod_uid)
+    }
+
+    fn surroundings(&self, pod: &BoundPod) -> Surroundings {
+        let ips = if pod.is_host_network() { self.config.host_ips.clone() } else { self.network.addresses(&pod.uid) };
+        Surroundings {
+            host_ips: self.config.host_ip_texts(),
+            pod_ips: ips.iter().map(IpAddr::to_string).collect(),
+            allocatable: self.config.allocatable(),
+        }
+    }
+
+    async fn mount(&self, pod: &Arc<BoundPod>, waker: Waker) -> Result<Option<Timestamp>, String> {
+        let names = references::of_volumes(pod);
+        let interest = self.objects.watch(&pod.namespace, &names, waker);
+        let objects = self.objects.fetch(&pod.namespace, &names).await.map_err(|e| e.to_string())?;
+        locked(&self.interests).insert(pod.uid.clone(), interest);
+        let mut renew_at: Option<Timestamp> = None;
+        let mut prepared = Vec::new();
+        let around = self.surroundings(pod);
+        for volume in pod.spec.volumes.iter().flatten() {
+            let failed = |text: String| format!("MountVolume.SetUp failed for volume {:?} : {text}", volume.name);
+            let kind = VolumeKind::of(volume).ok_or_else(|| failed("this kind of volume is not supported by this node".to_owned()))?;
+            let (tokens, renew) = self.tokens.of_volume(pod, volume).await.map_err(failed)?;
+            renew_at = [renew_at, renew].into_iter().flatten().min();
+            let files = pod_plan::volume_files::files(pod, volume, &objects, &tokens, &around).transpose().map_err(failed)?;
+            prepared.push((volume.clone(), kind, files));
+        }
+        let (folder, pod) = (self.folder(&pod.uid), Arc::clone(pod));
+        let (allocatable, stamp) = (self.config.allocatable(), self.clock.now());
+        let work = move || {
+            folder.make().map_err(|e| format!("error making pod data directories: {e}"))?;
+            for (volume, kind, files) in prepared {
+                let memory_max = memory_max(&pod, &volume, &allocatable);
+                let made = content::set_up(&folder, &pod, &volume, kind, files.as_ref(), memory_max, stamp);
+                made.map_err(|text| format!("MountVolume.SetUp failed for volume {:?} : {text}", volume.name))?;
+            }
+            Ok::<(), String>(())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())??;
+        Ok(renew_at)
+    }
+}
+
+/// How large a memory volume may grow: its own limit, the pod's, or what the node has.
+fn memory_max(pod: &BoundPod, volume: &Volume, allocatable: &std::collections::BTreeMap<String, Quantity>) -> i64 {
+    let node = allocatable.get("memory").map_or(i64::MAX, |q| q.value());
+    let pod_limit = resources::pod_cgroup(pod).memory_limit.and_then(|m| i64::try_from(m).ok());
+    let own = volume.empty_dir.as_ref().and_then(|e| e.size_limit.as_ref()).and_then(|q| Quantity::parse(&q.0).ok());
+    [Some(node), pod_limit, own.map(|q| q.value())].into_iter().flatten().filter(|bytes| *bytes > 0).min().unwrap_or(node)
+}
+
+impl Disk for HostDisk {
+    fn mount(&self, pod: Arc<BoundPod>, waker: Waker) -> BoxFuture<'static, Result<Option<Timestamp>, String>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.mount(&pod, waker).await })
+    }
+
+    fn unmount(&self, pod: Arc<BoundPod>) -> BoxFuture<'static, Result<(), String>> {
+        locked(&self.0.interests).remove(&pod.uid);
+        self.0.tokens.forget(&pod.uid);
+        let folder = self.0.folder(&pod.uid);
+        Box::pin(async move { tokio::task::spawn_blocking(move || folder.remove()).await.map_err(|e| e.to_string())? })
+    }
+
+    fn mounts(&self, request: MountRequest) -> BoxFuture<'static, Result<Vec<Mount>, Failure>> {
+        let shared = Arc::clone(&self.0);
+        let work = move || mounts::of_container(&shared.folder(&request.pod.uid), &shared.config.cluster_domain, &request);
+        Box::pin(async move {
+            let made = tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|made| made);
+            made.map_err(|text| Failure::new("CreateContainerConfigError", text))
+        })
+    }
+
+    fn termination_message(&self, pod_uid: &str, container: &str, attempt: u32) -> String {
+        let path: PathBuf = self.0.folder(pod_uid).termination_message(container, attempt);
+        let mut bytes = std::fs::read(path).unwrap_or_default();
+        bytes.truncate(MESSAGE_BYTES_MAX);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn remove_logs(&self, pod: &BoundPod) {
+        let folder = self.0.config.log_dir.join(crate::recipe::log_folder(pod));
+        if let Err(e) = std::fs::remove_dir_all(&folder)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(namespace = pod.namespace, name = pod.name, error = %e, "cannot remove logs");
+        }
+    }
+}
