@@ -6,6 +6,16 @@
 //! Start reading at [`spec`] (what a caller asks for), then [`runtime`] (what it can ask).
 #![allow(unsafe_code)]
 
+mod capability;
+mod cgroup;
+mod launch;
+mod protocol;
+mod seccomp;
+pub mod shim;
+mod sys;
+pub mod users;
+
+pub mod embedded;
 pub mod runtime;
 pub mod spec;
 pub mod status;

@@ -58,10 +58,19 @@ pub trait Runtime: Send + Sync + 'static {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    ContainerStarted { sandbox: SandboxId, container: ContainerId },
-    ContainerExited { sandbox: SandboxId, container: ContainerId, exit: Exit },
+    ContainerStarted {
+        sandbox: SandboxId,
+        container: ContainerId,
+    },
+    ContainerExited {
+        sandbox: SandboxId,
+        container: ContainerId,
+        exit: Exit,
+    },
     /// Its shim is gone without having been asked to go; its containers have exited.
-    SandboxLost { sandbox: SandboxId },
+    SandboxLost {
+        sandbox: SandboxId,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +108,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// What callers branch on; the text is for people.
 #[derive(Debug)]
 pub enum Error {
-    NotFound { what: &'static str, id: String },
+    NotFound {
+        what: &'static str,
+        id: String,
+    },
     /// The request cannot be right, whatever the state.
     Invalid(String),
     /// Right, but not now: exec in an exited container, start of a running one.
@@ -108,8 +120,13 @@ pub enum Error {
     StartFailed(String),
     DeadlineExceeded(String),
     /// The sandbox's shim does not answer.
-    ShimGone { id: String },
-    Io { step: String, source: std::io::Error },
+    ShimGone {
+        id: String,
+    },
+    Io {
+        step: String,
+        source: std::io::Error,
+    },
 }
 
 impl std::fmt::Display for Error {

@@ -173,8 +173,14 @@ pub enum MountSource {
     Bind(PathBuf),
     /// `sub_path` below `volume`, resolved so that no symlink leads out of the volume.
     /// Missing directories are made (mode 0750 as upstream).
-    SubPath { volume: PathBuf, sub_path: PathBuf },
-    Tmpfs { size_bytes: Option<u64>, mode: u32 },
+    SubPath {
+        volume: PathBuf,
+        sub_path: PathBuf,
+    },
+    Tmpfs {
+        size_bytes: Option<u64>,
+        mode: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -52,9 +52,15 @@ pub struct ContainerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ContainerState {
     Created,
-    Running { pid: u32, started_at_ns: i64 },
+    Running {
+        pid: u32,
+        started_at_ns: i64,
+    },
     /// `started_at_ns` is missing when the command never ran.
-    Exited { started_at_ns: Option<i64>, exit: Exit },
+    Exited {
+        started_at_ns: Option<i64>,
+        exit: Exit,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,92 @@
+//! Paths inside a container's root, where every name may have been put by somebody hostile: nothing here can leave the root.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
+use rustix::io::Errno;
+
+const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// A place that can be mounted on, but not read.
+pub(super) fn find(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), IN_ROOT)
+}
+
+/// The directory at `path`, made with all above it when missing.
+pub(super) fn directory(root: BorrowedFd<'_>, path: &Path, mode: u32) -> Result<OwnedFd, String> {
+    match find(root, path) {
+        Err(Errno::NOENT) => {}
+        result => return result.map_err(|error| format!("open {} in the container: {error}", path.display())),
+    }
+    let mut current = find(root, Path::new("/")).map_err(|error| format!("open the container's root: {error}"))?;
+    let mut so_far = std::path::PathBuf::from("/");
+    for part in path.components() {
+        let Component::Normal(name) = part else { continue };
+        so_far.push(name);
+        current = match find(root, &so_far) {
+            Ok(next) => next,
+            Err(Errno::NOENT) => {
+                make(&current, Path::new(name), mode).map_err(|error| format!("make {} in the container: {error}", so_far.display()))?
+            }
+            Err(error) => return Err(format!("open {} in the container: {error}", so_far.display())),
+        };
+    }
+    Ok(current)
+}
+
+/// Makes and opens one directory without following links.
+fn make(parent: &OwnedFd, name: &Path, mode: u32) -> io::Result<OwnedFd> {
+    match mkdirat(parent, name, Mode::from_raw_mode(mode)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// The file at `path`, made empty when missing.
+pub(super) fn file(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, String> {
+    match find(root, path) {
+        Err(Errno::NOENT) => {}
+        result => return result.map_err(|error| format!("open {} in the container: {error}", path.display())),
+    }
+    let parent = directory(root, path.parent().unwrap_or(Path::new("/")), 0o755)?;
+    let name = path.file_name().ok_or_else(|| format!("`{}` names no file", path.display()))?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    openat(&parent, name, flags, Mode::from_raw_mode(0o755)).map_err(|error| format!("make {} in the container: {error}", path.display()))
+}
+
+/// `sub_path` below `volume`, where links may point around inside the volume but not out of it. Missing directories are made.
+pub(super) fn below(volume: &OwnedFd, sub_path: &Path) -> Result<OwnedFd, String> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let open = |path: &Path| openat2(volume, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    let fail = |error: Errno| match error {
+        Errno::XDEV | Errno::LOOP => format!("subPath `{}` leads out of its volume", sub_path.display()),
+        error => format!("subPath `{}`: {error}", sub_path.display()),
+    };
+    match open(sub_path) {
+        Ok(found) => return Ok(found),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(fail(error)),
+    }
+    let mut current = open(Path::new(".")).map_err(fail)?;
+    let mut so_far = std::path::PathBuf::new();
+    for part in sub_path.components() {
+        let Component::Normal(name) = part else { return Err(format!("subPath `{}` is not plain", sub_path.display())) };
+        so_far.push(name);
+        current = match open(&so_far) {
+            Ok(next) => next,
+            Err(Errno::NOENT) => {
+                make(&current, Path::new(name), 0o750).map_err(|error| format!("subPath `{}`: {error}", sub_path.display()))?
+            }
+            Err(error) => return Err(fail(error)),
+        };
+    }
+    Ok(current)
+}
+
+pub(super) fn is_directory(fd: impl AsFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}

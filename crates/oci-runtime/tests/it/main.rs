@@ -1,0 +1,46 @@
+//! The embedded runtime on a real kernel: real namespaces, cgroups and processes, with busybox as the image.
+//!
+//! Needs root and a static busybox (Debian: busybox-static); says so and passes where they are missing. Without the usual
+//! harness, because this binary is re-executed as the shim. Arguments: parts of test names to run; `bench` measures.
+
+mod adoption;
+mod bench;
+mod cleanup;
+mod confinement;
+mod lifecycle;
+mod node;
+mod sessions;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+type Test = (&'static str, fn());
+
+fn main() -> ExitCode {
+    oci_runtime::shim::become_shim_if_asked();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == adoption::ABANDON) {
+        adoption::abandon(&args[1..]);
+    }
+    if args.iter().any(|arg| arg == "--list") {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(reason) = node::reason_to_skip() {
+        println!("skipped: the runtime's tests on a real kernel need {reason}");
+        return ExitCode::SUCCESS;
+    }
+    if args.iter().any(|arg| arg == "bench") {
+        bench::run();
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let tests = [lifecycle::TESTS, sessions::TESTS, confinement::TESTS, adoption::TESTS, cleanup::TESTS].concat();
+    let is_wanted = |test: &&Test| wanted.is_empty() || wanted.iter().any(|part| test.0.contains(part.as_str()));
+    let mut n_failed = 0;
+    for (name, test) in tests.iter().filter(is_wanted) {
+        let outcome = catch_unwind(AssertUnwindSafe(test));
+        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+        n_failed += u32::from(outcome.is_err());
+    }
+    if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
