@@ -1,2 +1,54 @@
-//! coracle
-fn main() {}
+//! `coracle`: one binary, many parts. Here flags become options and commands are chosen; nothing is decided.
+//!
+//! Start with `cli` (what can be typed), `options` (what it means), `server` (how the parts are put together).
+
+mod addresses;
+mod cli;
+mod commands;
+mod daemon;
+mod failure;
+mod kubeconfig;
+mod options;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::options::ServerOptions;
+
+fn main() -> ExitCode {
+    // The same program is the shim of each pod; that must come before threads, signals and everything else.
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Up(flags) => commands::up::run(flags),
+        Command::Server(flags) => {
+            log_to_stderr(&flags.log);
+            ServerOptions::resolve(flags).and_then(|options| block_on(server::run(options))?)
+        }
+        Command::Status(flags) => commands::status::run(flags),
+        Command::Down(flags) => commands::down::run(flags),
+        Command::Build(flags) => commands::build::run(flags),
+        Command::Image(flags) => commands::image::run(flags),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    Ok(runtime.map_err(|e| Failure::caused("cannot start threads", &e))?.block_on(future))
+}
+
+fn log_to_stderr(level: &str) {
+    let level = level.parse().unwrap_or(tracing::Level::INFO);
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).init();
+}

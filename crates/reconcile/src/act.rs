@@ -67,7 +67,7 @@ pub(crate) async fn carry_out(client: &Client, changes: Vec<Change>, is_careful:
 }
 
 async fn carry_out_batch(client: &Client, mut batch: Vec<Change>) -> Vec<(Change, Outcome)> {
-    if let Some(only) = batch.pop_if(|_| true).filter(|_| batch.is_empty()) {
+    if let Some(only) = if batch.len() == 1 { batch.pop() } else { None } {
         let outcome = outcome(&only.write, send(client, &only.write).await);
         return vec![(only, outcome)];
     }

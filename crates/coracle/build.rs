@@ -1,0 +1,20 @@
+//! Compiles the example chat, so that `coracle demo` can build its image on a host with nothing else installed.
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/chat/chat.rs");
+    println!("cargo::rerun-if-changed={}", source.display());
+    let variable = |name: &str| std::env::var(name).expect("cargo sets it for build scripts");
+    let output = Path::new(&variable("OUT_DIR")).join("chat");
+    let status = Command::new(variable("RUSTC"))
+        .args(["--edition=2024", "--crate-name=chat", "-Copt-level=z", "-Cpanic=abort", "-Cstrip=symbols", "-Ctarget-feature=+crt-static"])
+        .arg(format!("--target={}", variable("TARGET")))
+        .arg("-o")
+        .arg(&output)
+        .arg(&source)
+        .status()
+        .expect("rustc is there: it compiled this");
+    assert!(status.success(), "examples/chat/chat.rs does not compile");
+}

@@ -1,0 +1,119 @@
+//! Flags as they are typed. What they mean together is `options`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "coracle",
+    version,
+    about = "Kubernetes v1.37 in one binary",
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster in the background and make kubectl use it
+    Up(ClusterFlags),
+    /// Run the cluster in the foreground, for a service manager
+    Server(ClusterFlags),
+    /// Say what runs and where
+    Status(NameFlags),
+    /// Stop the cluster and its pods; its state is kept
+    Down(NameFlags),
+    /// Build an image from a Dockerfile
+    Build(BuildFlags),
+    /// List, pull, import, push and remove images
+    Image(ImageFlags),
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct NameFlags {
+    /// Which cluster
+    #[arg(long, default_value = "default")]
+    pub(crate) name: String,
+    /// Where its state lies [default: /var/lib/coracle/NAME]
+    #[arg(long, env = "CORACLE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ClusterFlags {
+    #[command(flatten)]
+    pub(crate) which: NameFlags,
+    /// Kubeconfig to merge the cluster into [default: first of $KUBECONFIG, or ~/.kube/config]
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Port of the API server
+    #[arg(long, default_value_t = 6443)]
+    pub(crate) api_port: u16,
+    /// Pod address ranges, IPv4 and IPv6
+    #[arg(long, default_value = "10.244.0.0/16,fd00:10:244::/56")]
+    pub(crate) pod_cidr: String,
+    /// Service address ranges, IPv4 and IPv6
+    #[arg(long, default_value = "10.96.0.0/16,fd00:10:96::/112")]
+    pub(crate) service_cidr: String,
+    /// Port of the built-in image registry, on loopback
+    #[arg(long, default_value_t = 32000)]
+    pub(crate) registry_port: u16,
+    /// Name of this node [default: the host name]
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// Address other nodes reach this one at [default: that of the default route, or of the first link]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) node_ip: Vec<std::net::IpAddr>,
+    /// More to say on standard error: trace, debug, info, warn, error
+    #[arg(long, default_value = "info", env = "CORACLE_LOG")]
+    pub(crate) log: String,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct BuildFlags {
+    #[command(flatten)]
+    pub(crate) which: NameFlags,
+    /// Folder that holds the Dockerfile and what it copies
+    pub(crate) context: PathBuf,
+    /// Name of the image; several are allowed
+    #[arg(short = 't', long = "tag")]
+    pub(crate) tags: Vec<String>,
+    /// Dockerfile [default: CONTEXT/Dockerfile]
+    #[arg(short = 'f', long)]
+    pub(crate) file: Option<PathBuf>,
+    /// Value of an ARG: NAME=VALUE
+    #[arg(long = "build-arg")]
+    pub(crate) build_args: Vec<String>,
+    /// Stop at this stage
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Push to the registry that the tag names
+    #[arg(long)]
+    pub(crate) push: bool,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ImageFlags {
+    #[command(flatten)]
+    pub(crate) which: NameFlags,
+    #[command(subcommand)]
+    pub(crate) action: ImageAction,
+}
+
+#[derive(Subcommand, Clone)]
+pub(crate) enum ImageAction {
+    /// List the images this host has
+    Ls,
+    /// Fetch an image from its registry
+    Pull { image: String },
+    /// Send an image to the registry its name says
+    Push { image: String },
+    /// Read a docker or OCI archive, or an OCI folder
+    Import { path: PathBuf },
+    /// Forget images; layers nobody uses go with them
+    Rm { images: Vec<String> },
+}

@@ -1,0 +1,95 @@
+//! `coracle build`: a Dockerfile into the host's image store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image_build::{Build, RunRequest, Runner};
+use object::time::Clock;
+use oci_image::{Image, ImageStore, Reference};
+
+use crate::cli::BuildFlags;
+use crate::commands::image;
+use crate::failure::Failure;
+use crate::options::Place;
+
+pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
+    let place = Place::of(&flags.which)?;
+    let store = image::open(&place)?;
+    let mut tags = Vec::new();
+    for tag in &flags.tags {
+        tags.push(Reference::parse(tag).map_err(|e| Failure::usage(format!("--tag: {e}")))?);
+    }
+    let args = flags.build_args.iter().map(|arg| pair(arg)).collect::<Result<BTreeMap<_, _>, _>>()?;
+    let scratch = Scratch::new(&place)?;
+    let dockerfile = flags.file.clone().unwrap_or_else(|| flags.context.join("Dockerfile"));
+    let request = Build {
+        context: &flags.context,
+        dockerfile: &dockerfile,
+        tags,
+        args,
+        target: flags.target.clone(),
+        scratch: &scratch.0,
+        now: Clock::system().now(),
+    };
+    let mut runner = HostRunner { store: store.clone() };
+    let built = image_build::build(&store, &request, &mut runner).map_err(|e| Failure::new(e.to_string()))?;
+    println!("{}", built.id);
+    for tag in flags.tags.iter().filter(|_| flags.push) {
+        crate::block_on(store.push(tag, &image::registries(), &[], &image::progress()))?
+            .map_err(|e| Failure::new(format!("built, but not pushed: {e}")).hint(format!("coracle image push {tag}")))?;
+        eprintln!("pushed {tag}");
+    }
+    Ok(())
+}
+
+fn pair(text: &str) -> Result<(String, String), Failure> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => std::env::var(text)
+            .map(|value| (text.to_owned(), value))
+            .map_err(|_| Failure::usage(format!("--build-arg `{text}`: no value, and no such variable"))),
+    }
+}
+
+/// A folder that goes when the build ends, however it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(place: &Place) -> Result<Self, Failure> {
+        let path = place.images_dir().join(format!("build-{}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|e| Failure::caused(format!("cannot create `{}`", path.display()), &e))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct HostRunner {
+    store: ImageStore,
+}
+
+impl Runner for HostRunner {
+    fn image(&mut self, name: &str) -> Result<Arc<Image>, oci_image::Error> {
+        if let Some(image) = self.store.find(name) {
+            return Ok(image);
+        }
+        let (registries, progress) = (image::registries(), image::progress());
+        crate::block_on(self.store.pull(name, &registries, &[], &progress)).map_err(|e| oci_image::Error::NotFound(e.to_string()))?
+    }
+
+    fn run(&mut self, request: &RunRequest<'_>) -> Result<i32, String> {
+        {
+            let _ = request;
+            Err("RUN is not supported yet".to_owned())
+        }
+    }
+
+    fn step(&mut self, number: usize, count: usize, text: &str, cached: bool) {
+        eprintln!("[{number}/{count}] {text}{}", if cached { "  (unchanged)" } else { "" });
+    }
+}

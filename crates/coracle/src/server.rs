@@ -1,0 +1,193 @@
+//! The parts of a server, put together: store, API server, control plane, node, network, registry.
+//!
+//! Order matters twice: a part starts when what it uses answers, and stops before it. Between the parts lies only the API:
+//! controllers, scheduler, kubelet and network are clients of the same handler that serves kubectl.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{ApiServer, Settings};
+use authz::UserInfo;
+use client::Client;
+use object::time::Clock;
+use pki::token::TokenKey;
+use pki::{Authority, KeyPair, Leaf};
+use registry::Registry;
+use registry::entropy::Entropy;
+use registry::services::ServiceSettings;
+
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::daemon::{self, ServerLock};
+use crate::failure::Failure;
+use crate::options::ServerOptions;
+use crate::{addresses, kubeconfig};
+
+/// Upstream's issuer for clusters without another name.
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+/// The tenth address of the service range, as everywhere.
+pub(crate) const DNS_ADDRESS: u128 = 10;
+
+/// Serves until told to stop. Pods go on running.
+pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
+    let _lock = ServerLock::take(&options.place)?;
+    let clock = Clock::system();
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+
+    daemon::notify("STATUS=opening the store");
+    let store = Store::memory();
+    let timekeeper = store.clone();
+    tasks.spawn(async move { timekeeper.keep_time().await });
+
+    daemon::notify("STATUS=starting the API server");
+    let node_ips = addresses::of_node(&options.node_ips, &options.pod_ranges)?;
+    let credentials = Credentials::prepare(&options, &node_ips, &clock)?;
+    let api = ApiServer::new(Settings {
+        registry: Registry::new(store.clone(), clock.clone(), Entropy::kernel(), service_settings(&options)?),
+        token_key: Arc::new(credentials.token_key),
+        issuer: ISSUER.to_owned(),
+        static_tokens: HashMap::new(),
+        address: format!("{}:{}", node_ips[0], options.api_port),
+        kubelet_tls: Some(
+            pki::tls::client(credentials.authority.certificate_pem(), Some(&credentials.kubelet_client), pki::tls::Protocols::Http1)
+                .map_err(failed("TLS"))?,
+        ),
+    });
+    api.bootstrap(&node_ips, options.api_port).await.map_err(|e| Failure::new(format!("the first objects: {e}")))?;
+    let listener = listen(options.api_port).await?;
+    let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
+    tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
+
+    daemon::notify("STATUS=starting controllers");
+    let control_client = client_as(&api, "kube-controller-manager", "system:kube-controller-manager", &[authz::PRIVILEGED_GROUP]);
+    let informers = reconcile::Informers::new(control_client.clone());
+    let driver = reconcile::Driver {
+        client: control_client.clone(),
+        recorder: reconcile::Recorder::start(control_client.clone(), clock.clone()).0,
+        informers: informers.clone(),
+        clock: clock.clone(),
+    };
+    let control = driver.start(vec![control_plane::scheduler(&informers, Default::default())]);
+
+    daemon::notify("STATUS=starting the node");
+    let registry_listener = TcpListener::bind(("127.0.0.1", options.registry_port)).await.map_err(|e| {
+        Failure::caused(format!("cannot listen on port {} for the image registry", options.registry_port), &e).hint("--registry-port PORT")
+    })?;
+    let images = crate::commands::image::open(&options.place)?;
+    tasks.spawn({
+        let registry = image_registry::Registry::new(images.clone(), options.registry_port);
+        async move {
+            if let Err(error) = registry.serve(registry_listener).await {
+                tracing::error!(%error, "the image registry ended");
+            }
+        }
+    });
+    daemon::notify("READY=1");
+    tracing::info!(cluster = options.place.name, "ready");
+
+    wait_for_signal().await;
+    daemon::notify("STOPPING=1");
+    tracing::info!("stopping; pods go on running");
+    control.stop().await;
+    let _ = stop.send(true);
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+    store.close().await;
+    Ok(())
+}
+
+fn failed(what: &'static str) -> impl Fn(pki::Error) -> Failure {
+    move |error| Failure::caused(what, &error)
+}
+
+fn client_as(api: &Arc<ApiServer>, agent: &'static str, user: &str, groups: &[&str]) -> Client {
+    let user = UserInfo { name: user.to_owned(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), ..UserInfo::default() };
+    Client::new(Arc::new(api.local(user))).with_user_agent(agent)
+}
+
+fn service_settings(options: &ServerOptions) -> Result<ServiceSettings, Failure> {
+    let parse = |text: String| text.parse().map_err(|_| Failure::usage(format!("--service-cidr `{text}`: not usable for services")));
+    Ok(ServiceSettings { ranges: options.service_ranges.texts().into_iter().map(parse).collect::<Result<_, _>>()?, node_ports: NODE_PORTS })
+}
+
+/// Everything that is signed, made anew at each start but for the authority and the token key.
+struct Credentials {
+    authority: Authority,
+    token_key: TokenKey,
+    serving: KeyPair,
+    kubelet_client: KeyPair,
+    kubelet_serving: KeyPair,
+}
+
+impl Credentials {
+    fn prepare(options: &ServerOptions, node_ips: &[IpAddr], clock: &Clock) -> Result<Self, Failure> {
+        let (dir, now) = (options.place.pki_dir(), clock.now());
+        let authority = Authority::load_or_create(&dir, "ca", "kubernetes", now).map_err(failed("the cluster's authority"))?;
+        let issue = |leaf: &Leaf| authority.issue(leaf, now).map_err(failed("certificates"));
+        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"];
+        let mut names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        names.push(options.node_name.clone());
+        let loopback: [IpAddr; 2] = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
+        let ips = [node_ips, &options.service_ranges.nth(1), &loopback].concat();
+        let serving = issue(&Leaf::server("kube-apiserver", names, ips))?;
+        let kubelet_client = issue(&Leaf::client("kube-apiserver-kubelet-client", authz::PRIVILEGED_GROUP))?;
+        let kubelet_serving = issue(&Leaf::server(
+            &format!("system:node:{}", options.node_name),
+            vec![options.node_name.clone()],
+            [node_ips, &loopback].concat(),
+        ))?;
+        let token_key = TokenKey::load_or_create(&dir).map_err(failed("the token key"))?;
+        let credentials = Credentials { serving, kubelet_client, kubelet_serving, token_key, authority };
+        credentials.write_admin(options, clock)?;
+        Ok(credentials)
+    }
+
+    /// The administrator's kubeconfig, which `up` merges into the user's own.
+    fn write_admin(&self, options: &ServerOptions, clock: &Clock) -> Result<(), Failure> {
+        let admin = self
+            .authority
+            .issue(&Leaf::client("kubernetes-admin", authz::PRIVILEGED_GROUP), clock.now())
+            .map_err(failed("the administrator's certificate"))?;
+        let access = kubeconfig::Access {
+            server: format!("https://127.0.0.1:{}", options.api_port),
+            ca_pem: self.authority.certificate_pem(),
+            client: &admin,
+        };
+        let document = kubeconfig::document(&options.place.context(), &access);
+        pki::write_private(Path::new(&options.place.admin_kubeconfig()), &codec::yaml::write(&document))
+            .map_err(failed("the administrator's kubeconfig"))
+    }
+}
+
+/// One socket for both families where the kernel has IPv6.
+async fn listen(port: u16) -> Result<TcpListener, Failure> {
+    let any6 = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+    let any4 = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, port));
+    match TcpListener::bind(any6).await {
+        Ok(listener) => Ok(listener),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Err(Failure::new(format!("port {port} is in use by another program"))
+            .hint(format!("ss -ltnp 'sport = {port}'; or --api-port PORT"))),
+        Err(_) => {
+            TcpListener::bind(any4).await.map_err(|e| Failure::caused(format!("cannot listen on port {port}"), &e).hint("--api-port PORT"))
+        }
+    }
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
