@@ -15,7 +15,6 @@ pub mod replica_set;
 pub mod pods;
 
 mod claims;
-mod fresh_names;
 mod ranking;
 mod rounding;
 mod template;

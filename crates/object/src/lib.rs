@@ -6,6 +6,7 @@
 
 pub mod cidr;
 pub mod field;
+pub mod fresh;
 pub mod key;
 pub mod meta;
 pub mod names;

@@ -87,11 +87,14 @@ fn check(objects: &str, expected: Expect) {
 
 #[test]
 fn a_new_deployment_makes_its_set() {
-    check("deployment web replicas=3 deadline=600", expect![[r#"
+    check(
+        "deployment web replicas=3 deadline=600",
+        expect![[r#"
         Scaled up replica set web-* from 0 to 3
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
         Progressing=True NewReplicaSetAvailable: ReplicaSet "web-*" has successfully progressed.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -108,7 +111,8 @@ fn a_changed_template_rolls_within_surge_and_unavailable() {
         Scaled down replica set web-* from 1 to 0
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
         Progressing=True NewReplicaSetAvailable: ReplicaSet "web-*" has successfully progressed.
-    "#]].assert_eq(&settle(&mut model, true));
+    "#]]
+    .assert_eq(&settle(&mut model, true));
     let revisions = |model: &Model| {
         let sets = model.list::<ReplicaSet>();
         let mut revisions: Vec<_> =
@@ -135,19 +139,22 @@ fn a_rollout_that_cannot_become_ready_stops_at_its_limits() {
         Scaled up replica set web-* from 1 to 2
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
         Progressing=True ReplicaSetUpdated: ReplicaSet "web-*" is progressing.
-    "#]].assert_eq(&settle(&mut model, false));
+    "#]]
+    .assert_eq(&settle(&mut model, false));
     model.now += jiff::SignedDuration::from_secs(601);
     expect![[r#"
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
         Progressing=False ProgressDeadlineExceeded: ReplicaSet "web-*" has timed out progressing.
-    "#]].assert_eq(&settle(&mut model, false));
+    "#]]
+    .assert_eq(&settle(&mut model, false));
     change(&mut model, |d| d["spec"]["replicas"] = 10.into());
     expect![[r#"
         Scaled up replica set web-* from 3 to 7
         Scaled up replica set web-* from 2 to 4
         Available=False MinimumReplicasUnavailable: Deployment does not have minimum availability.
         Progressing=True ReplicaSetUpdated: ReplicaSet "web-*" is progressing.
-    "#]].assert_eq(&settle(&mut model, false));
+    "#]]
+    .assert_eq(&settle(&mut model, false));
 }
 
 #[test]
@@ -159,7 +166,8 @@ fn recreate_waits_for_the_old_pods() {
         Scaled down replica set web-* from 2 to 0
         Scaled up replica set web-* from 0 to 2
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
-    "#]].assert_eq(&settle(&mut model, true));
+    "#]]
+    .assert_eq(&settle(&mut model, true));
 }
 
 #[test]
@@ -175,7 +183,8 @@ fn a_paused_deployment_scales_and_does_not_roll() {
         Scaled up replica set web-* from 2 to 3
         Progressing=Unknown DeploymentPaused: Deployment is paused
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
-    "#]].assert_eq(&settle(&mut model, true));
+    "#]]
+    .assert_eq(&settle(&mut model, true));
     change(&mut model, |d| d["spec"]["paused"] = false.into());
     expect![[r#"
         Scaled up replica set web-* from 0 to 1
@@ -186,7 +195,8 @@ fn a_paused_deployment_scales_and_does_not_roll() {
         Scaled down replica set web-* from 1 to 0
         Available=True MinimumReplicasAvailable: Deployment has minimum availability.
         Progressing=True NewReplicaSetAvailable: ReplicaSet "web-*" has successfully progressed.
-    "#]].assert_eq(&settle(&mut model, true));
+    "#]]
+    .assert_eq(&settle(&mut model, true));
 }
 
 #[test]
@@ -212,7 +222,8 @@ fn a_taken_name_raises_the_collision_count() {
     let plan = model.plan_deployment("web");
     expect![[r#"
         status deployment web: collisionCount=1 Available=False(MinimumReplicasUnavailable)
-    "#]].assert_eq(&show(&plan));
+    "#]]
+    .assert_eq(&show(&plan));
     model.carry_out(&plan);
     settle(&mut model, true);
     assert_eq!(model.list::<ReplicaSet>().len(), 2);

@@ -17,8 +17,8 @@ use k8s_openapi::api::core::v1::Pod;
 use object::plan::{Change, Failure, Note, Plan, Reference, Write};
 
 use crate::claims::{self, Claim};
-use crate::fresh_names::{Seed, fresh};
 use crate::{pods, ranking, template};
+use object::fresh::{Seed, fresh};
 
 /// More are left for the next plan, which follows at once. Upstream's burst is 500.
 const CHANGES_MAX: usize = 2000;

@@ -5,19 +5,25 @@
 
 use std::collections::BTreeSet;
 
-use object::names;
+use crate::names;
 
 /// FNV-1a, 64 bits: stable over builds and machines.
-#[derive(Clone, Copy)]
-pub(crate) struct Seed(u64);
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Seed::new()
+    }
+}
 
 impl Seed {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Seed(0xcbf2_9ce4_8422_2325)
     }
 
     #[must_use]
-    pub(crate) fn with(mut self, text: &str) -> Self {
+    pub fn with(mut self, text: &str) -> Self {
         for byte in text.bytes().chain([0xff]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -34,7 +40,7 @@ impl Seed {
 }
 
 /// Names that begin with `base`, none taken, none twice.
-pub(crate) fn fresh<'a>(base: &'a str, seed: Seed, is_taken: &'a dyn Fn(&str) -> bool) -> impl Iterator<Item = String> + 'a {
+pub fn fresh<'a>(base: &'a str, seed: Seed, is_taken: &'a dyn Fn(&str) -> bool) -> impl Iterator<Item = String> + 'a {
     let mut given = BTreeSet::new();
     (0..).map(move |i| names::generated(base, seed.drawn(i))).filter(move |name| !is_taken(name) && given.insert(name.clone()))
 }

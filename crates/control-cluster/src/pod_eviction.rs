@@ -1,0 +1,114 @@
+//! Pods leave nodes with `NoExecute` taints, at once or when their toleration ends (upstream: `tainteviction`).
+
+use control_workloads::pods::whole_seconds;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, Taint, Toleration};
+use object::plan::{Change, Note, Plan, Reference};
+
+const DISRUPTION: &str = "DisruptionTarget";
+
+/// `taints` are those of the pod's node.
+pub fn plan(pod: &Pod, taints: &[Taint], now: Timestamp) -> Plan {
+    let mut plan = Plan::nothing();
+    if pod.metadata.deletion_timestamp.is_some() || control_workloads::pods::is_finished(pod) {
+        return plan;
+    }
+    match leaves_at(pod, taints, now) {
+        None => {}
+        Some(at) if at > now => plan.wake_by(at),
+        Some(_) if !is_marked(pod) => plan.changes.push(Change::update_status(&marked(pod, now))),
+        Some(_) => {
+            let key = object::plan::key_of(&pod.metadata);
+            let note = Note::normal(Reference::of(pod), "TaintManagerEviction", format!("Marking for deletion Pod {key}"));
+            plan.changes.push(Change::delete(pod).telling(note));
+        }
+    }
+    plan
+}
+
+/// When the pod must leave: the earliest end of what it tolerates.
+fn leaves_at(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
+    let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref()).unwrap_or_default();
+    let mut earliest: Option<Timestamp> = None;
+    for taint in taints.iter().filter(|t| t.effect == "NoExecute") {
+        let mut tolerating = tolerations.iter().filter(|t| tolerates(t, taint)).peekable();
+        if tolerating.peek().is_none() {
+            return Some(now);
+        }
+        // Upstream: of several tolerations the shortest counts; one without an end says nothing.
+        let shortest = tolerating.filter_map(|t| t.toleration_seconds).min();
+        if let Some(seconds) = shortest {
+            let added = taint.time_added.as_ref().map_or(now, |t| t.0);
+            let at = added + SignedDuration::from_secs(seconds.clamp(0, i64::from(i32::MAX)));
+            earliest = Some(earliest.map_or(at, |e| e.min(at)));
+        }
+    }
+    earliest
+}
+
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (key, effect, value) = (text(&toleration.key), text(&toleration.effect), text(&toleration.value));
+    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
+        return false;
+    }
+    match toleration.operator.as_deref().unwrap_or("Equal") {
+        "Exists" => true,
+        "Lt" | "Gt" => {
+            let number = |text: &str| text.parse::<i64>().ok();
+            let (Some(wanted), Some(found)) = (number(&value), number(&text(&taint.value))) else { return false };
+            if toleration.operator.as_deref() == Some("Lt") { found < wanted } else { found > wanted }
+        }
+        _ => !key.is_empty() && value == text(&taint.value),
+    }
+}
+
+fn is_marked(pod: &Pod) -> bool {
+    control_workloads::pods::condition(pod, DISRUPTION).is_some_and(|c| c.status == "True")
+}
+
+fn marked(pod: &Pod, now: Timestamp) -> Pod {
+    let mut pod = pod.clone();
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|c| c.type_ != DISRUPTION);
+    conditions.push(PodCondition {
+        type_: DISRUPTION.to_owned(),
+        status: "True".to_owned(),
+        reason: Some("DeletionByTaintManager".to_owned()),
+        message: Some("Taint manager: deleting due to NoExecute taint".to_owned()),
+        last_transition_time: Some(whole_seconds(now)),
+        ..PodCondition::default()
+    });
+    pod
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pods_leave_when_their_toleration_ends() {
+        let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
+        let taint = json!([{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": "2026-01-01T00:09:00Z"}]);
+        let taints: Vec<Taint> = serde_json::from_value(taint).unwrap();
+        let exists =
+            |seconds: Option<i64>| json!({"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": seconds});
+        for (tolerations, expected) in [
+            (json!([]), Some(0)),
+            (json!([exists(None)]), None),
+            (json!([exists(Some(300))]), Some(240)),
+            (json!([exists(Some(300)), exists(Some(70))]), Some(10)),
+            (json!([exists(Some(10))]), Some(-50)),
+            (json!([{"key": "other", "operator": "Exists"}]), Some(0)),
+            (json!([{"operator": "Exists"}]), None),
+        ] {
+            let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "tolerations": tolerations}});
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            assert_eq!(leaves_at(&pod, &taints, now).map(|at| at.duration_since(now).as_secs()), expected, "{tolerations}");
+        }
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []}})).unwrap();
+        assert_eq!(plan(&marked(&pod, now), &taints, now).changes.len(), 1);
+        assert!(plan(&pod, &[], now).changes.is_empty());
+    }
+}
