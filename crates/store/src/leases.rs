@@ -25,6 +25,15 @@ struct Lease {
 }
 
 impl Leases {
+    /// Ids up to `newest` have been given out before.
+    pub(crate) fn starting_at(newest: u64) -> Self {
+        Leases { newest, ..Leases::default() }
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
     pub(crate) fn next_id(&self) -> LeaseId {
         LeaseId(self.newest + 1)
     }
@@ -95,10 +104,6 @@ impl Leases {
             }
         }
         self.by_deadline.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| *id).collect()
-    }
-
-    pub(crate) fn has_unarmed(&self) -> bool {
-        !self.unarmed.is_empty()
     }
 
     pub(crate) fn wake_at(&self) -> Option<Duration> {

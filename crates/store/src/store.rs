@@ -4,16 +4,21 @@
 //! changes something goes to the writer: through its own thread where there is a disk to wait for, in place where there is
 //! none, so that a simulation on paused time needs no thread.
 
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::disk::{self, Disk, HostDisk};
 use crate::feed::{Feed, Scope};
+use crate::leases::Leases;
+use crate::log::{self, Common, Layout, Place, Recovered};
 use crate::tree::Tree;
-use crate::writer::{Answer, Request, Writer};
+use crate::writer::{Answer, N_GROUP_MAX, Request, Writer};
 use crate::{At, Error, Event, HistoryLimits, LeaseId, Outcome, Page, Record, Revision, Watcher, Write};
 
 /// Records read under one lock: a list of everything shall not hold up a publication for long.
@@ -29,12 +34,33 @@ pub struct Store {
 struct Inner {
     shared: Arc<Shared>,
     door: Door,
+    log: Option<Arc<Common>>,
 }
 
 /// How requests reach the writer.
 enum Door {
-    Inline(Mutex<Writer>),
+    Inline(Box<Mutex<Writer>>),
+    Thread(mpsc::Sender<Request>),
 }
+
+/// How the log engine lays itself out. The default suits everybody but tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Files of this size are written ahead of need; two stand ready, so this is the disk an idle store takes, twice.
+    pub segment_bytes: u64,
+    /// A snapshot is taken when the log is longer than this and than twice what is live.
+    pub snapshot_after_bytes: u64,
+    pub history: HistoryLimits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { segment_bytes: 16 << 20, snapshot_after_bytes: 64 << 20, history: HistoryLimits::default() }
+    }
+}
+
+/// Requests that may wait for the writer; more wait with their callers.
+const N_QUEUE_MAX: usize = 4096;
 
 /// What is kept and what it takes.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +75,21 @@ pub struct Status {
     /// Estimate of what the past keeps in memory.
     pub history_bytes: usize,
     pub n_leases: usize,
+    /// `None`: the memory engine.
+    pub log: Option<LogStatus>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct LogStatus {
+    pub snapshot_revision: Revision,
+    /// What an opening store would have to read behind the snapshot.
+    pub bytes_since_snapshot: u64,
+    pub n_segments: u64,
+    /// Groups of requests made durable since the store was opened, and syncs of any kind.
+    pub n_groups: u64,
+    pub n_syncs: u64,
+    /// The disk was full at the last try.
+    pub is_full: bool,
 }
 
 impl Store {
@@ -58,9 +99,54 @@ impl Store {
     }
 
     pub fn memory_with(limits: HistoryLimits) -> Self {
-        let shared = Arc::new(Shared::new(Tree::new(Revision(1))));
-        let writer = Writer::new(shared.clone(), limits);
-        Store { inner: Arc::new(Inner { shared, door: Door::Inline(Mutex::new(writer)) }) }
+        let shared = Arc::new(Shared::new(Tree::new(Revision(1), Revision(0))));
+        let writer = Writer::new(shared.clone(), Leases::default(), limits, None);
+        Store { inner: Arc::new(Inner { shared, door: Door::Inline(Box::new(Mutex::new(writer))), log: None }) }
+    }
+
+    /// The log engine over a directory, which is made if need be. Reads all of it; whatever it cannot vouch for is refused.
+    pub fn open(dir: &Path, options: Options) -> Result<Store, Error> {
+        Self::open_disk(Arc::new(HostDisk::lock(dir)?), Layout::new(&options))
+    }
+
+    pub(crate) fn open_disk(disk: Arc<dyn Disk>, layout: Layout) -> Result<Store, Error> {
+        let Recovered { tree, leases, log } = log::open(disk, layout)?;
+        let common = log.common();
+        let shared = Arc::new(Shared::new(tree));
+        let mut writer = Writer::new(shared.clone(), leases, layout.history, Some(log));
+        let door = match layout.has_threads {
+            false => Door::Inline(Box::new(Mutex::new(writer))),
+            true => {
+                let (sender, mut receiver) = mpsc::channel(N_QUEUE_MAX);
+                let work = move || {
+                    let mut requests = Vec::new();
+                    while !writer.is_closed() && receiver.blocking_recv_many(&mut requests, N_GROUP_MAX) > 0 {
+                        writer.serve(&mut requests);
+                    }
+                };
+                std::thread::Builder::new().name("store-writer".to_owned()).spawn(work).map_err(Error::Io)?;
+                Door::Thread(sender)
+            }
+        };
+        Ok(Store { inner: Arc::new(Inner { shared, door, log: Some(common) }) })
+    }
+
+    /// Makes a store from a backup, in a directory that holds none. Its revision is `bump` above the backup's, and nothing before
+    /// it can be read: clients that knew later times list again instead of seeing time run backwards.
+    pub fn restore(dir: &Path, from: &mut dyn io::Read, bump: u64, options: Options) -> Result<Revision, Error> {
+        let mut view = log::read_backup(from)?;
+        view.revision.0 += bump;
+        log::create_from(&HostDisk::lock(dir)?, Layout::new(&options), &view)?;
+        Ok(view.revision)
+    }
+
+    /// Writes a backup of everything at one revision, for `restore`. Blocks while it writes.
+    pub async fn snapshot(&self, to: &mut (dyn io::Write + Send)) -> Result<Revision, Error> {
+        let view = self.ask(|answer| Request::View { answer }).await?;
+        let stamp = (0, disk::random());
+        log::write_snapshot(&view, Place { sequence: 0, next_segment: 1 }, stamp, &mut |bytes| to.write_all(bytes)).map_err(Error::Io)?;
+        to.flush().map_err(Error::Io)?;
+        Ok(view.revision)
     }
 
     /// Finishes what was asked before and refuses what comes after; watchers end once they have read everything.
@@ -192,6 +278,14 @@ impl Store {
             n_history: tree.root.len(),
             history_bytes: tree.history_bytes,
             n_leases: shared.n_leases.load(Ordering::Relaxed),
+            log: self.inner.log.as_deref().map(|log| LogStatus {
+                snapshot_revision: Revision(log.snapshot_revision.load(Ordering::Relaxed)),
+                bytes_since_snapshot: log.log_bytes.load(Ordering::Relaxed),
+                n_segments: log.n_segments.load(Ordering::Relaxed),
+                n_groups: log.n_groups.load(Ordering::Relaxed),
+                n_syncs: log.n_syncs.load(Ordering::Relaxed),
+                is_full: log.is_full.load(Ordering::Relaxed),
+            }),
         }
     }
 
@@ -201,8 +295,17 @@ impl Store {
             Door::Inline(writer) => {
                 writer.lock().unwrap_or_else(PoisonError::into_inner).serve(&mut vec![request(answer)]);
             }
+            Door::Thread(queue) => {
+                // The queue closes with the writer; to close once more is no fault.
+                queue.send(request(answer)).await.map_err(|_| Error::Closed)?;
+            }
         }
-        answered.await.unwrap_or_else(|_| Err(Error::Unknown("the writer has stopped".to_owned())))
+        match answered.await {
+            Ok(answer) => answer,
+            // Still in the queue when the writer closed: it was not carried out.
+            Err(_) if self.inner.shared.is_closed() => Err(Error::Closed),
+            Err(_) => Err(Error::Unknown("the writer has stopped".to_owned())),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Topic {
 enum Slot {
     Live(Arc<Record>),
     /// Oldest first and never empty; never starts with a tombstone nor consists of one live version only.
+    #[expect(clippy::box_collection, reason = "a bare Vec would make every slot half as large again")]
     Past(Box<Vec<Version>>),
 }
 
@@ -80,14 +81,15 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
 }
 
 impl Tree {
-    pub(crate) fn new(revision: Revision) -> Self {
+    /// An empty tree that knows nothing of what was before `compacted`.
+    pub(crate) fn new(revision: Revision, compacted: Revision) -> Self {
         Tree {
             revision,
-            compacted: Revision(0),
+            compacted,
             live: 0,
             live_bytes: 0,
             history_bytes: 0,
-            root: Arc::new(Feed::new(Revision(0))),
+            root: Arc::new(Feed::new(compacted)),
             topics: BTreeMap::new(),
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::history::{Marks, Past};
 use crate::leases::Leases;
+use crate::log::{Log, View};
 use crate::store::Shared;
 use crate::tree::Tree;
 use crate::{Error, Event, Expect, HistoryLimits, LeaseId, Op, Outcome, Record, Revision, Write};
@@ -38,6 +39,7 @@ pub(crate) enum Request {
     Revoke { lease: LeaseId, answer: Answer<()> },
     Compact { upto: Revision, answer: Answer<()> },
     Tick { now: Duration, answer: Answer<Option<Duration>> },
+    View { answer: Answer<View> },
     Close { answer: Answer<()> },
 }
 
@@ -73,6 +75,11 @@ pub(crate) struct Writer {
     leases: Leases,
     marks: Marks,
     limits: HistoryLimits,
+    /// `None`: the memory engine.
+    log: Option<Log>,
+    /// A compaction that the log has not heard of. It costs no sync of its own: forgetting it only keeps more of the past.
+    compacted: Option<Revision>,
+    group_bytes_max: usize,
     is_closed: bool,
 }
 
@@ -108,8 +115,8 @@ impl Group {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.answers.len() >= N_GROUP_MAX || self.bytes >= GROUP_BYTES_MAX
+    fn is_full(&self, bytes_max: usize) -> bool {
+        self.answers.len() >= N_GROUP_MAX || self.bytes >= bytes_max
     }
 
     fn current(&self, tree: &Tree, key: &str) -> Option<Arc<Record>> {
@@ -145,16 +152,22 @@ impl Group {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, limits: HistoryLimits) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, leases: Leases, limits: HistoryLimits, log: Option<Log>) -> Self {
         let marks = Marks::starting_at(shared.published());
-        Writer { shared, leases: Leases::default(), marks, limits, is_closed: false }
+        let group_bytes_max = log.as_ref().map_or(GROUP_BYTES_MAX, |log| log.layout().group_bytes_max());
+        shared.set_n_leases(leases.len());
+        Writer { shared, leases, marks, limits, log, compacted: None, group_bytes_max, is_closed: false }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Carries out requests in order, in as few groups as the limits allow.
     pub(crate) fn serve(&mut self, requests: &mut Vec<Request>) {
         let mut group = Group::new(self.shared.published());
         for request in requests.drain(..) {
-            if group.is_full() {
+            if group.is_full(self.group_bytes_max) {
                 // Whoever is concerned has been told.
                 let _ = self.flush(&mut group);
             }
@@ -201,15 +214,23 @@ impl Writer {
             Request::Compact { upto, answer } => drop(answer.send(self.compact(upto))),
             Request::Tick { now, answer } => {
                 self.marks.tick(now, self.past(), &self.limits);
+                self.compact_if_due();
                 let ended = self.leases.tick(now);
                 match ended.into_iter().try_for_each(|lease| self.stage_expiry(lease, group)) {
                     Ok(()) => group.answers.push(Pending::Tick(answer, now)),
                     Err(fault) => drop(answer.send(Err(fault.error()))),
                 }
             }
+            Request::View { answer } => {
+                let _ = self.flush(group);
+                drop(answer.send(Ok(View::of(&self.shared.read(), &self.leases))));
+            }
             Request::Close { answer } => {
                 let _ = self.flush(group);
                 self.is_closed = true;
+                if let Some(log) = self.log.take() {
+                    log.close();
+                }
                 self.shared.close();
                 drop(answer.send(Ok(())));
             }
@@ -217,7 +238,7 @@ impl Writer {
     }
 
     fn stage_write(&self, writes: Vec<Write>, group: &mut Group) -> Result<Outcome, Error> {
-        check_shape(&writes)?;
+        check_shape(&writes, self.group_bytes_max)?;
         let tree = self.shared.read();
         let before: Vec<_> = writes.iter().map(|w| group.current(&tree, &w.key)).collect();
         let holds = |(write, record): (&Write, &Option<Arc<Record>>)| match write.expect {
@@ -263,7 +284,7 @@ impl Writer {
         // Keys that the group itself binds become known to the lease only when it is published.
         self.flush(group)?;
         for keys in self.leases.keys(lease).chunks(N_EXPIRE_MAX) {
-            if group.is_full() {
+            if group.is_full(self.group_bytes_max) {
                 self.flush(group)?;
             }
             group.push_expiry(&self.shared.read(), keys, lease);
@@ -274,8 +295,8 @@ impl Writer {
     }
 
     fn finish(&mut self, group: Group) -> Result<(), Fault> {
-        let Group { changes, answers, .. } = group;
-        if let Err(fault) = self.commit(&changes) {
+        let Group { mut changes, answers, .. } = group;
+        if let Err(fault) = self.commit(&mut changes) {
             answers.into_iter().for_each(|answer| answer.fail(&fault));
             return Err(fault);
         }
@@ -294,7 +315,13 @@ impl Writer {
     }
 
     /// Makes the changes durable; the memory engine has nothing to do.
-    fn commit(&mut self, _changes: &[Change]) -> Result<(), Fault> {
+    fn commit(&mut self, changes: &mut Vec<Change>) -> Result<(), Fault> {
+        let Some(log) = self.log.as_mut().filter(|_| !changes.is_empty()) else { return Ok(()) };
+        // Before the group's own changes, which it does not concern.
+        changes.splice(0..0, self.compacted.map(Change::Compact));
+        let (shared, leases) = (&self.shared, &self.leases);
+        log.commit(changes, &|| View::of(&shared.read(), leases))?;
+        self.compacted = None;
         Ok(())
     }
 
@@ -349,6 +376,7 @@ impl Writer {
     fn compact_until(&mut self, upto: Revision, bytes: usize) {
         loop {
             let mut tree = self.shared.write();
+            self.compacted = Some(tree.compacted);
             if tree.compacted >= upto || (bytes > 0 && tree.history_bytes <= bytes) {
                 return;
             }
@@ -366,6 +394,7 @@ impl Request {
             Request::Write { answer, .. } => drop(answer.send(Err(Error::Closed))),
             Request::Grant { answer, .. } => drop(answer.send(Err(Error::Closed))),
             Request::Tick { answer, .. } => drop(answer.send(Err(Error::Closed))),
+            Request::View { answer } => drop(answer.send(Err(Error::Closed))),
             Request::KeepAlive { answer, .. } | Request::Revoke { answer, .. } | Request::Compact { answer, .. } => {
                 drop(answer.send(Err(Error::Closed)));
             }
@@ -387,7 +416,7 @@ impl Pending {
 }
 
 /// What can be refused without looking at the store.
-fn check_shape(writes: &[Write]) -> Result<(), Error> {
+fn check_shape(writes: &[Write], bytes_max: usize) -> Result<(), Error> {
     let mut bytes = 0;
     for write in writes {
         if write.key.is_empty() {
@@ -398,14 +427,14 @@ fn check_shape(writes: &[Write]) -> Result<(), Error> {
         }
         bytes += CHANGE_OVERHEAD + write.key.len();
         if let Op::Put { value, .. } = &write.op {
-            if value.len() > VALUE_BYTES_MAX {
-                return Err(Error::TooLarge { bytes: value.len(), limit: VALUE_BYTES_MAX });
+            if value.len() > VALUE_BYTES_MAX.min(bytes_max) {
+                return Err(Error::TooLarge { bytes: value.len(), limit: VALUE_BYTES_MAX.min(bytes_max) });
             }
             bytes += value.len();
         }
     }
-    if bytes > GROUP_BYTES_MAX {
-        return Err(Error::TooLarge { bytes, limit: GROUP_BYTES_MAX });
+    if bytes > bytes_max {
+        return Err(Error::TooLarge { bytes, limit: bytes_max });
     }
     if writes.len() > 1 {
         let mut keys = BTreeSet::new();

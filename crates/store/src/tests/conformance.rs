@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{check, delete, done, put, put_expecting, put_leased, show, text, value};
-use crate::{At, Error, Expect, HistoryLimits, LeaseId, Outcome, Revision, Store, WatchEnd};
+use super::TempDir;
+use super::sim_disk::SimDisk;
+use super::{LIMITS, check, delete, done, put, put_expecting, put_leased, show, text, value};
+use crate::log::Layout;
+use crate::{At, Error, Expect, LeaseId, Options, Outcome, Revision, Store, WatchEnd};
 
 type Case = fn(Store) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -40,10 +44,8 @@ cases!(
     a_closed_store_answers_reads_only,
 );
 
-const LIMITS: HistoryLimits = HistoryLimits { age: Duration::from_secs(300), n_old_max: 10, bytes_old_max: 1 << 20, bytes_max: 2 << 20 };
-
-fn run(make: impl Fn(&str) -> Store) {
-    for (name, case) in CASES {
+fn run(make: impl Fn(&str) -> Store, skip: &[&str]) {
+    for (name, case) in CASES.iter().filter(|(name, _)| !skip.contains(name)) {
         // Shown when the case fails.
         println!("case {name}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
@@ -57,7 +59,24 @@ fn run(make: impl Fn(&str) -> Store) {
 
 #[test]
 fn memory() {
-    run(|_| Store::memory_with(LIMITS));
+    run(|_| Store::memory_with(LIMITS), &[]);
+}
+
+#[test]
+fn log_in_place() {
+    let layout = Layout::new(&Options { history: LIMITS, ..Options::default() });
+    run(|_| Store::open_disk(Arc::new(SimDisk::new(1)), Layout { has_threads: false, ..layout }).expect("opens"), &[]);
+}
+
+#[test]
+fn log_on_this_host() {
+    let dir = TempDir::new("conformance");
+    let open = |name: &str| {
+        let options = Options { history: LIMITS, ..Options::default() };
+        Store::open(&dir.path().join(name), options).expect("opens")
+    };
+    // Paused time runs ahead while a thread is waited for.
+    run(open, &["time_keeps_itself"]);
 }
 
 async fn a_write_is_judged_by_its_guards(store: Store) {

@@ -1,12 +1,23 @@
 //! One conformance suite runs over each engine; what only the log engine has to fear is tested beside it.
 
 mod conformance;
+mod crash;
+mod damage;
+mod kill;
+mod reopen;
+mod sim_disk;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Expect, LeaseId, Op, Outcome, Revision, Store, Write};
+use crate::{Expect, HistoryLimits, LeaseId, Op, Outcome, Revision, Store, Write};
+
+/// Small enough for a test to reach.
+pub(crate) const LIMITS: HistoryLimits =
+    HistoryLimits { age: Duration::from_secs(300), n_old_max: 10, bytes_old_max: 1 << 20, bytes_max: 2 << 20 };
 
 pub(crate) fn put(key: &str, value: &str) -> Write {
     put_expecting(key, value, Expect::Any)
@@ -51,4 +62,25 @@ pub(crate) fn show(events: &[Arc<crate::Event>]) -> Vec<String> {
         None => format!("{} deleted@{}", e.key, e.revision.0),
     };
     events.iter().map(line).collect()
+}
+
+/// A directory of its own, gone with the test, also when that fails.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("store-{name}-{}-{:x}", std::process::id(), crate::disk::random()));
+        std::fs::create_dir(&dir).expect("a directory of our own");
+        TempDir(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
