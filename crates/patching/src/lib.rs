@@ -4,12 +4,14 @@
 //! Not here: retries on a moved revision (`registry`), which fields a subresource may touch (`strategies`).
 //! Start with `json_patch`, `merge_patch` and `strategic_merge`; `apply` is the server-side one.
 
+pub mod apply;
 mod error;
 pub mod go_text;
 mod json_patch;
 mod merge_patch;
 mod strategic;
 
+pub use apply::{ApplyError, Writer, apply, track};
 pub use error::Error;
 pub use json_patch::json_patch;
 pub use merge_patch::merge_patch;

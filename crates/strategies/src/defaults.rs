@@ -161,6 +161,10 @@ fn drop_zeros(ty: &Type, tree: &mut Tree) {
 }
 
 fn is_written(field: &Field, value: &Value) -> bool {
+    // An empty list there is an order to reset, which whoever tracks fields has yet to see.
+    if field.name == "managedFields" {
+        return true;
+    }
     let is_collection = matches!(field.shape, Shape::List(_) | Shape::Map(_) | Shape::Bytes);
     if field.pointer && !is_collection {
         return true;

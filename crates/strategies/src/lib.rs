@@ -41,6 +41,11 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     reset::update(resource, subresource, old, new, context);
 }
 
+/// Dotted paths that a write of the object (`subresource` empty) or a part of it resets: what field tracking must not count.
+pub fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static str] {
+    reset::fields(resource, subresource)
+}
+
 /// All faults of a new object, in upstream's order.
 pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error> {
     let row = row::find(&resource.group, &resource.plural);

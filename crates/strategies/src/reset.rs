@@ -37,6 +37,25 @@ pub(crate) fn update(resource: &Resource, subresource: &str, old: &Value, new: &
     }
 }
 
+/// Dotted paths that a write through `subresource` resets, so that the writer comes to own nothing there.
+pub(crate) fn fields(resource: &Resource, subresource: &str) -> &'static [&'static str] {
+    let row = row::find(&resource.group, &resource.plural);
+    match (resource.plural.as_str(), subresource) {
+        ("pods", "status") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+        ("certificatesigningrequests", "") => &["spec", "status"],
+        ("certificatesigningrequests", "status") => &["spec", "status.conditions"],
+        ("certificatesigningrequests", "approval") => &["spec", "status.certificate"],
+        ("namespaces", "finalize") => &["status"],
+        (_, "") if has_status(resource) => &["status"],
+        (_, "status") => match row.status_metadata {
+            StatusMetadata::Sent => &["spec"],
+            StatusMetadata::SentButLabels => &["spec", "metadata.labels"],
+            StatusMetadata::Kept => &["spec", "metadata"],
+        },
+        _ => &[],
+    }
+}
+
 fn has_status(resource: &Resource) -> bool {
     resource.subresource("status").is_some()
 }
