@@ -117,7 +117,9 @@ impl Walk<'_> {
             }
             return;
         }
-        if let Some(value) = &field.default {
+        // A default that is the zero of a plain field is how Go has it, and is not written.
+        let default = field.default.as_ref().filter(|value| is_written(field, value));
+        if let Some(value) = default {
             let mut value = value.clone();
             self.value(&field.shape, &mut value);
             tree.insert(field.name.clone(), value);

@@ -122,18 +122,14 @@ impl<'a> Schema<'a> {
         };
         let Shape::Struct(id) = shape else { return Err("associative list may not have non-map types".to_owned()) };
         let ty = self.catalog.get(*id);
-        let default;
         // The usual key is one text; it is written without a map in between.
         if let [name] = keys
             && let Some(Value::String(text)) = item.get(name)
         {
             return Ok(format!("k:{{{}:{}}}", Value::from(name.as_str()), Value::from(text.as_str())).into());
         }
-        default = keys.iter().filter_map(|name| {
-            let value = item.get(name).cloned().or_else(|| ty.field(name).and_then(default_key))?;
-            Some((name.clone(), value))
-        });
-        let found: Map<String, Value> = default.collect();
+        let value_of = |name: &String| Some((name.clone(), item.get(name).cloned().or_else(|| ty.field(name).and_then(default_key))?));
+        let found: Map<String, Value> = keys.iter().filter_map(value_of).collect();
         if found.is_empty() && !keys.is_empty() {
             let names: Vec<String> = keys.iter().map(|k| format!("{k:?}")).collect();
             return Err(format!(

@@ -50,10 +50,10 @@ fn requests_from_limits(container: &mut Tree) {
 
 fn host_ports(container: &mut Tree) {
     for port in maps(container, "ports") {
-        if port.get("hostPort").is_none_or(|p| p.as_i64() == Some(0)) {
-            if let Some(number) = port.get("containerPort").cloned() {
-                port.insert("hostPort".to_owned(), number);
-            }
+        if port.get("hostPort").is_none_or(|p| p.as_i64() == Some(0))
+            && let Some(number) = port.get("containerPort").cloned()
+        {
+            port.insert("hostPort".to_owned(), number);
         }
     }
 }
@@ -112,11 +112,11 @@ fn volume(volume: &mut Tree, _: Timestamp) {
     if volume.keys().all(|key| key == "name") {
         volume.insert("emptyDir".to_owned(), json!({}));
     }
-    if let Some(image) = map(volume, "image") {
-        if text(image, "pullPolicy").is_empty() {
-            let policy = pull_policy(text(image, "reference"));
-            image.insert("pullPolicy".to_owned(), Value::from(policy));
-        }
+    if let Some(image) = map(volume, "image")
+        && text(image, "pullPolicy").is_empty()
+    {
+        let policy = pull_policy(text(image, "reference"));
+        image.insert("pullPolicy".to_owned(), Value::from(policy));
     }
 }
 
@@ -182,17 +182,17 @@ fn namespace(namespace: &mut Tree, _: Timestamp) {
 
 fn replication_controller(controller: &mut Tree, _: Timestamp) {
     let labels = controller.get("spec").map(|spec| spec["template"]["metadata"]["labels"].clone()).unwrap_or_default();
-    if !labels.as_object().is_some_and(|l| !l.is_empty()) {
+    if labels.as_object().is_none_or(|l| l.is_empty()) {
         return;
     }
-    if let Some(spec) = map_or_new(controller, "spec") {
-        if spec.get("selector").and_then(Value::as_object).is_none_or(Tree::is_empty) {
-            spec.insert("selector".to_owned(), labels.clone());
-        }
+    if let Some(spec) = map_or_new(controller, "spec")
+        && spec.get("selector").and_then(Value::as_object).is_none_or(Tree::is_empty)
+    {
+        spec.insert("selector".to_owned(), labels.clone());
     }
-    if let Some(metadata) = map_or_new(controller, "metadata") {
-        if metadata.get("labels").and_then(Value::as_object).is_none_or(Tree::is_empty) {
-            metadata.insert("labels".to_owned(), labels);
-        }
+    if let Some(metadata) = map_or_new(controller, "metadata")
+        && metadata.get("labels").and_then(Value::as_object).is_none_or(Tree::is_empty)
+    {
+        metadata.insert("labels".to_owned(), labels);
     }
 }

@@ -77,12 +77,11 @@ fn job(job: &mut Tree, _: Timestamp) {
     set_absent(spec, "podReplacementPolicy", replacement);
     set_absent(spec, "manualSelector", false);
     let labels = spec.get("template").map(|template| template["metadata"]["labels"].clone()).unwrap_or_default();
-    if labels.as_object().is_some_and(|l| !l.is_empty()) {
-        if let Some(metadata) = map_or_new(job, "metadata") {
-            if metadata.get("labels").and_then(Value::as_object).is_none_or(Tree::is_empty) {
-                metadata.insert("labels".to_owned(), labels);
-            }
-        }
+    if labels.as_object().is_some_and(|l| !l.is_empty())
+        && let Some(metadata) = map_or_new(job, "metadata")
+        && metadata.get("labels").and_then(Value::as_object).is_none_or(Tree::is_empty)
+    {
+        metadata.insert("labels".to_owned(), labels);
     }
 }
 
@@ -149,9 +148,9 @@ fn custom_resource_definition(definition: &mut Tree, _: Timestamp) {
         }
     }
     let Some(status) = map_or_new(definition, "status") else { return };
-    if status.get("storedVersions").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-        if let Some(version) = storage {
-            status.insert("storedVersions".to_owned(), json!([version]));
-        }
+    if status.get("storedVersions").and_then(Value::as_array).is_none_or(Vec::is_empty)
+        && let Some(version) = storage
+    {
+        status.insert("storedVersions".to_owned(), json!([version]));
     }
 }
