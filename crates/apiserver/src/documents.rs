@@ -40,6 +40,10 @@ impl ApiServer {
                 let rest = path.trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
                 return Ok(Some(health::answer(self, parts[0], rest, &call.query)));
             }
+            ["openapi", "v3", ..] => {
+                let rest = path.trim_start_matches("/openapi/v3").trim_start_matches('/');
+                return self.openapi.answer(&catalog, rest, call);
+            }
             ["metrics"] => return Ok(Some(metrics_response(&self.metrics.text()))),
             [".well-known", "openid-configuration"] => self.openid_configuration(),
             ["openid", "v1", "jwks"] => return Ok(Some(jwks_response(&self.jwks()))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use authz::{Attributes, UserInfo};
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response};
 use object::status::Status;
 use object::time;
 
@@ -14,11 +14,20 @@ use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::negotiate::Format;
 use crate::query::Query;
-use crate::{ApiServer, answer, impersonate, request_info};
+use crate::{ApiServer, answer, compress, impersonate, request_info};
+
+/// What is known of a client before its first request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer {
+    /// Whom its certificate names, or who it is in this process; without one the headers are asked.
+    pub(crate) user: Option<Arc<UserInfo>>,
+    /// Not on this host: bytes on the way cost more than compressing them.
+    pub(crate) is_far: bool,
+}
 
 impl ApiServer {
-    /// Answers one request. `peer` is who a client certificate names, or a caller in this process; `None` asks the headers.
-    pub(crate) async fn handle(self: Arc<Self>, parts: Parts, body: RequestBody, peer: Option<Arc<UserInfo>>) -> Response<Body> {
+    /// Answers one request.
+    pub(crate) async fn handle(self: Arc<Self>, parts: Parts, body: RequestBody, peer: Peer) -> Response<Body> {
         let begun = time::stopwatch();
         let server = Arc::clone(&self);
         let _in_flight = server.metrics.begin(is_long(&parts));
@@ -40,7 +49,7 @@ impl ApiServer {
         self: Arc<Self>,
         mut parts: Parts,
         body: RequestBody,
-        peer: Option<Arc<UserInfo>>,
+        peer: Peer,
         label: &mut Option<crate::metrics::Label>,
     ) -> Response<Body> {
         let raw_query = parts.uri.query().unwrap_or("").to_owned();
@@ -48,7 +57,7 @@ impl ApiServer {
         let name_selector = query.get("fieldSelector").and_then(name_of_selector);
         let info = request_info::parse(parts.method.as_str(), parts.uri.path(), query.flag("watch"), name_selector.as_deref());
         *label = Some(crate::metrics::Label::of(&info));
-        let user = match self.authenticate(&parts.headers, peer) {
+        let user = match self.authenticate(&parts.headers, peer.user) {
             Ok(user) => user,
             Err(status) => return unauthorized(&status),
         };
@@ -60,8 +69,8 @@ impl ApiServer {
             Err(status) => Err(status),
         };
         let mut response = result.unwrap_or_else(|status| answer::failure(&status, format));
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().remove(header::ALLOW);
+        if peer.is_far && compress::is_accepted(&call) {
+            response = compress::apply(response);
         }
         response
     }

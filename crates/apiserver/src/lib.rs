@@ -11,6 +11,7 @@ mod answer;
 mod authenticate;
 mod body;
 mod call;
+mod compress;
 mod decode;
 mod discovery;
 mod documents;
@@ -20,6 +21,7 @@ mod impersonate;
 mod local;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod pass_on;
 mod policy;
 mod query;
@@ -66,6 +68,7 @@ pub struct ApiServer {
     address: String,
     kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     metrics: metrics::Metrics,
+    openapi: openapi::Documents,
     is_ready: std::sync::atomic::AtomicBool,
 }
 
@@ -80,6 +83,7 @@ impl ApiServer {
             address: settings.address,
             kubelet_tls: settings.kubelet_tls,
             metrics: metrics::Metrics::default(),
+            openapi: openapi::Documents::default(),
             is_ready: std::sync::atomic::AtomicBool::new(false),
         })
     }

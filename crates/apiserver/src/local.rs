@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 
 use crate::ApiServer;
 use crate::body::RequestBody;
+use crate::handler::Peer;
 
 #[derive(Clone)]
 pub struct Local {
@@ -29,7 +30,7 @@ impl Transport for Local {
         let (server, user) = (Arc::clone(&self.server), Arc::clone(&self.user));
         let (parts, body) = request.into_parts();
         async move {
-            let response = server.handle(parts, RequestBody::Whole(body), Some(user)).await;
+            let response = server.handle(parts, RequestBody::Whole(body), Peer { user: Some(user), is_far: false }).await;
             Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
         }
         .boxed()

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authz::UserInfo;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::ApiServer;
 use crate::authenticate::user_of_certificate;
 use crate::body::RequestBody;
+use crate::handler::Peer;
 
 /// A client that does not finish its handshake or its request head in this time is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,12 +77,15 @@ impl ApiServer {
             Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let user: Option<Arc<UserInfo>> = certificate.and_then(|der| user_of_certificate(der)).map(Arc::new);
+        let client = Peer {
+            user: certificate.and_then(|der| user_of_certificate(der)).map(Arc::new),
+            is_far: !peer.ip().to_canonical().is_loopback(),
+        };
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, user) = (Arc::clone(&self), user.clone());
+            let (server, client) = (Arc::clone(&self), client.clone());
             async move {
                 let (parts, body) = request.into_parts();
-                Ok::<_, std::convert::Infallible>(server.handle(parts, RequestBody::Incoming(body), user).await)
+                Ok::<_, std::convert::Infallible>(server.handle(parts, RequestBody::Incoming(body), client).await)
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -24,6 +24,7 @@ use registry::entropy::Entropy;
 use registry::services::ServiceSettings;
 
 use crate::body::{Body, RequestBody};
+use crate::handler::Peer;
 use crate::{ApiServer, Settings, authenticate};
 
 const NOW: &str = "2026-11-22T10:00:00Z";
@@ -92,7 +93,7 @@ async fn one(server: &Arc<ApiServer>, line: &str, user: Option<Arc<UserInfo>>, h
         request = request.header("content-type", "application/merge-patch+json");
     }
     let (parts, ()) = request.body(()).expect("a request").into_parts();
-    let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), user).await;
+    let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), Peer { user, is_far: true }).await;
     shown(response).await
 }
 

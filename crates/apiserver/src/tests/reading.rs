@@ -141,6 +141,7 @@ fn documents() {
         GET /apis/batch/v1
         GET /readyz
         GET /livez/ping
+        GET /openapi/v3/apis/none/v1
         GET /nothing
         POST /api
         ",
@@ -151,6 +152,7 @@ fn documents() {
             200 {"apiVersion":"v1","groupVersion":"batch/v1","kind":"APIResourceList","resources":[{"categories":["all"],"kind":"CronJob","name":"cronjobs","namespaced":true,"shortNames":["cj"],"singularName":"cronjob","storageVersionHash":"sd5LIXh4Fjs=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"CronJob","name":"cronjobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]},{"categories":["all"],"kind":"Job","name":"jobs","namespaced":true,"singularName":"job","storageVersionHash":"mudhfqk/qZY=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"Job","name":"jobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]}
             500 [+]ping ok [+]log ok [+]etcd ok [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/start-system-namespaces-controller failed: reason withheld [+]etcd-readiness ok [+]informer-sync ok [+]shutdown ok readyz check failed
             200 ok
+            404 404 page not found
             404 404 page not found
             404 404 page not found
         "#]],
