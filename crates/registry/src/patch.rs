@@ -81,10 +81,11 @@ impl Registry {
         if meta::kind(new) != request.resource.gvk() {
             return Err(invalid_patch(patch, "the kind of the patched object does not match its resource"));
         }
-        let warnings = stages::read_fields(&self.catalog(), request.resource.type_id, new, &options.field_validation)
-            .map_err(|e| invalid_patch(patch, &e))?;
+        let (catalog, type_id) = (self.catalog(), request.resource.type_id);
+        let warnings = stages::unknown_fields(&catalog, type_id, new, &options.field_validation).map_err(|e| invalid_patch(patch, &e))?;
+        codec::normalise(&catalog, type_id, new).map_err(|e| invalid_patch(patch, &e))?;
         metadata::place(request, new)?;
-        strategies::default(&self.catalog(), request.resource.type_id, new, self.clock.now());
+        strategies::default(&catalog, type_id, new, self.clock.now());
         Ok(warnings)
     }
 
@@ -127,7 +128,7 @@ impl Registry {
         if !config["metadata"]["managedFields"].is_null() {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        let warnings = stages::read_fields(&self.catalog(), request.resource.type_id, config, &options.field_validation)
+        let warnings = stages::unknown_fields(&self.catalog(), request.resource.type_id, config, &options.field_validation)
             .map_err(Status::bad_request)?;
         metadata::place(request, config)?;
         Ok(warnings)

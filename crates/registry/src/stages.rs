@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kinds::{Catalog, TypeId};
 use object::status::Status;
+use patching::Writer;
 use serde_json::Value;
 
 use crate::Registry;
@@ -20,17 +21,14 @@ pub enum Operation {
     Connect,
 }
 
-/// Who changed which fields, kept in `metadata.managedFields`.
-pub struct Tracking<'a> {
-    pub manager: &'a str,
-    pub operation: Operation,
-    pub subresource: &'a str,
-    pub now: Timestamp,
-}
-
-/// Unknown fields of a tree that was not read from text (a patched object): refused, or returned as warnings; then the tree is
-/// brought into Go's form. The error is upstream's text about the first fault.
-pub fn read_fields(catalog: &Catalog, type_id: TypeId, object: &mut Value, validation: &FieldValidation) -> Result<Vec<String>, String> {
+/// Unknown fields of a tree that was not read from text (a patched object): refused, or returned as warnings. The error is
+/// upstream's text.
+pub(crate) fn unknown_fields(
+    catalog: &Catalog,
+    type_id: TypeId,
+    object: &Value,
+    validation: &FieldValidation,
+) -> Result<Vec<String>, String> {
     let unknown = match validation {
         FieldValidation::Ignore => Vec::new(),
         _ => codec::strict::check(catalog, type_id, object),
@@ -38,29 +36,47 @@ pub fn read_fields(catalog: &Catalog, type_id: TypeId, object: &mut Value, valid
     if *validation == FieldValidation::Strict && !unknown.is_empty() {
         return Err(format!("strict decoding error: {}", unknown.join(", ")));
     }
-    codec::normalise(catalog, type_id, object)?;
     Ok(unknown)
 }
 
-impl Registry {
-    pub(crate) fn applied(
-        &self,
-        _request: &Request,
-        live: Option<&Value>,
-        config: &Value,
-        _options: &WriteOptions,
-    ) -> Result<Value, Status> {
-        match live {
-            Some(live) => {
-                let mut new = live.clone();
-                patching::merge_patch(&mut new, config).map_err(|e| e.to_status())?;
-                Ok(new)
-            }
-            None => Ok(config.clone()),
+/// The version whose fields managedFields speak of, and the writer in its words.
+struct Tracker {
+    api_version: String,
+    reset: &'static [&'static str],
+}
+
+impl Tracker {
+    fn of(request: &Request) -> Self {
+        Tracker {
+            api_version: request.resource.gvk().api_version(),
+            reset: strategies::reset_fields(&request.resource, &request.subresource),
         }
     }
 
-    pub(crate) fn track(&self, _request: &Request, _before: Option<&Value>, _after: &mut Value, _tracking: &Tracking<'_>) {}
+    fn writer<'a>(&'a self, request: &'a Request, manager: &'a str, now: Timestamp) -> Writer<'a> {
+        Writer { manager, subresource: &request.subresource, api_version: &self.api_version, now, reset: self.reset }
+    }
+}
+
+impl Registry {
+    /// Server-side apply of `config` to `live`, in Go's form and with defaults.
+    pub(crate) fn applied(&self, request: &Request, live: Option<&Value>, config: &Value, options: &WriteOptions) -> Result<Value, Status> {
+        let (catalog, type_id, now) = (self.catalog(), request.resource.type_id, self.clock.now());
+        let tracker = Tracker::of(request);
+        let writer = tracker.writer(request, &options.field_manager, now);
+        let is_forced = options.force == Some(true);
+        let mut new = patching::apply(&catalog, type_id, live, config, &writer, is_forced).map_err(|e| e.to_status())?;
+        codec::normalise(&catalog, type_id, &mut new).map_err(Status::bad_request)?;
+        strategies::default(&catalog, type_id, &mut new, now);
+        Ok(new)
+    }
+
+    /// Notes in managedFields who changed what.
+    pub(crate) fn track(&self, request: &Request, before: Option<&Value>, after: &mut Value, manager: &str, now: Timestamp) {
+        let tracker = Tracker::of(request);
+        let writer = tracker.writer(request, manager, now);
+        patching::track(&self.catalog(), request.resource.type_id, before, after, &writer);
+    }
 
     pub(crate) fn mutate(
         &self,

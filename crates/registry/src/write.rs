@@ -12,7 +12,7 @@ use store::{Expect, Op, Outcome, Record, Revision, Write};
 use crate::form::{self, Stored};
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
-use crate::stages::{Operation, Tracking};
+use crate::stages::Operation;
 use crate::{Registry, address, faults, metadata, rows};
 
 /// Upstream: `maxNameGenerationCreateAttempts`.
@@ -58,8 +58,7 @@ impl Registry {
         let is_generated = metadata::begin(&mut object, now, &self.entropy);
         strategies::default(&self.catalog(), request.resource.type_id, &mut object, self.clock.now());
         if let Some(manager) = manager {
-            let tracking = Tracking { manager, operation: Operation::Create, subresource: &request.subresource, now };
-            self.track(request, None, &mut object, &tracking);
+            self.track(request, None, &mut object, manager, now);
         }
         self.mutate(request, Operation::Create, None, &mut object)?;
         let catalog = self.catalog();
@@ -144,8 +143,7 @@ impl Registry {
         metadata::carry(old, &mut new);
         let now = self.clock.now();
         if let Some(manager) = plan.manager {
-            let tracking = Tracking { manager, operation: Operation::Update, subresource: &request.subresource, now };
-            self.track(request, Some(old), &mut new, &tracking);
+            self.track(request, Some(old), &mut new, manager, now);
         }
         self.mutate(request, Operation::Update, Some(old), &mut new)?;
         let catalog = self.catalog();

@@ -136,6 +136,48 @@ fn every_kind_of_patch() {
 }
 
 #[test]
+fn server_side_apply_creates_owns_and_conflicts() {
+    let apply = "header content-type application/apply-patch+yaml";
+    check(
+        &on(&format!(
+            r#"
+        {apply}
+        PATCH CM/a?fieldManager=one {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"k":"v","l":"1"}}}}
+        {apply}
+        PATCH CM/a?fieldManager=one {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"k":"v","l":"1"}}}}
+        {apply}
+        PATCH CM/a?fieldManager=two {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"k":"w"}}}}
+        {apply}
+        PATCH CM/a?fieldManager=two&force=true {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"k":"w"}}}}
+        {apply}
+        PATCH CM/a?fieldManager=one {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{{"m":"1"}}}}
+        {apply}
+        PATCH CM/a {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}}}}
+        {apply}
+        PATCH CM/a?fieldManager=one&fieldValidation=Strict {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"dat":{{}}}}
+        {apply}
+        PATCH CM/a?fieldManager=one {{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"a"}}}}
+        PATCH CM/a?force=true {{}}
+        {apply}
+        PATCH CM/none/status?fieldManager=one {{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"none"}}}}
+        "#
+        )),
+        expect![[r#"
+            201 {"apiVersion":"v1","data":{"k":"v","l":"1"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"3"}}
+            200 {"apiVersion":"v1","data":{"k":"v","l":"1"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"3"}}
+            409 {"apiVersion":"v1","code":409,"details":{"causes":[{"field":".data.k","message":"conflict with \"one\"","reason":"FieldManagerConflict"}]},"kind":"Status","message":"Apply failed with 1 conflict: conflict with \"one\": .data.k","metadata":{},"reason":"Conflict","status":"Failure"}
+            200 {"apiVersion":"v1","data":{"k":"w","l":"1"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
+            200 {"apiVersion":"v1","data":{"k":"w","m":"1"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"5"}}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"fieldManager","message":"Required value: is required for apply patch","reason":"FieldValueRequired"}],"group":"meta.k8s.io","kind":"PatchOptions"},"kind":"Status","message":"PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch","metadata":{},"reason":"Invalid","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"strict decoding error: unknown field \"dat\"","metadata":{},"reason":"BadRequest","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"invalid object type: v1, Kind=Secret, expected v1, Kind=ConfigMap","metadata":{},"reason":"BadRequest","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"force","message":"Forbidden: may not be specified for non-apply patch","reason":"FieldValueForbidden"}],"group":"meta.k8s.io","kind":"PatchOptions"},"kind":"Status","message":"PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch","metadata":{},"reason":"Invalid","status":"Failure"}
+            404 {"apiVersion":"v1","code":404,"details":{},"kind":"Status","message":"the server could not find the requested resource","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
 fn status_and_scale_are_apart() {
     check(
         &on(r#"
