@@ -148,10 +148,13 @@ pub(crate) fn ignore_signal(signal: c_int) {
 
 /// Gives a program the signal state it expects: nothing blocked, nothing ignored.
 pub(crate) fn reset_signals() {
-    // SAFETY: SIG_DFL needs no code of ours; failing for SIGKILL and SIGSTOP is harmless.
+    // The kernel's `struct sigaction` for the default: all zero. Its own call, for the C library hides two signals.
+    let default = [0u64; 4];
+    const SIGNAL_SET_BYTES: usize = 8;
+    // SAFETY: the kernel reads 32 bytes; SIG_DFL needs no code of ours; failing for SIGKILL and SIGSTOP is harmless.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), SIGNAL_SET_BYTES);
         }
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);

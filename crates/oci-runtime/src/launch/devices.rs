@@ -30,8 +30,8 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Folders of the host's `/dev` that are mounts of their own in a container, or nothing for it.
-const NOT_FOR_PRIVILEGED: [&str; 6] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"];
+/// What of the host's `/dev` a container has of its own, or nothing to do with.
+const NOT_FOR_PRIVILEGED: [&str; 8] = ["pts", "shm", "fd", "mqueue", "console", "ptmx", ".lxc", ".lxd-mounts"];
 
 /// What the cgroup lets the container open; `None` is everything.
 pub(crate) fn rules(privileged: bool, devices: &[Device]) -> Result<Option<Vec<DeviceRule>>, String> {
@@ -93,7 +93,7 @@ fn node(found: &fs::Metadata, path: &Path) -> Option<Node> {
 fn host_nodes(dir: &Path, nodes: &mut Vec<Node>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, Ok(found)) = (entry.path(), entry.path().symlink_metadata()) else { continue };
-        let is_skipped = NOT_FOR_PRIVILEGED.iter().any(|name| path == Path::new("/dev").join(name)) || path == Path::new("/dev/console");
+        let is_skipped = NOT_FOR_PRIVILEGED.iter().any(|name| path == Path::new("/dev").join(name));
         if is_skipped {
             continue;
         }
