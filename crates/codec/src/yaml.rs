@@ -6,7 +6,7 @@ mod plain;
 mod read;
 mod write;
 
-pub use read::{Error, documents, parse};
+pub use read::{Error, documents, duplicates, parse};
 pub use write::write;
 
 #[cfg(test)]

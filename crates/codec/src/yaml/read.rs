@@ -1,9 +1,14 @@
 //! Reading YAML. The parser is serde-saphyr's; here are its limits and the odds and ends of Go's reading.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use serde_saphyr::{DuplicateKeyPolicy, Options, Spanned};
+
+use crate::json::quoted;
 
 /// Far above any manifest, far below what an alias bomb makes: ten levels of ten aliases are a billion nodes.
 const NODES_MAX: usize = 500_000;
@@ -22,9 +27,38 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// The parser's first line: the rest shows the place in the text.
+    fn of(error: serde_saphyr::Error) -> Self {
+        Error(error.to_string().lines().next().unwrap_or("").to_owned())
+    }
+}
+
 /// One document; empty text is null. Of duplicate keys the last one counts.
 pub fn parse(text: &str) -> Result<Value, Error> {
-    let options = serde_saphyr::options! {
+    if text.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    let parsed: Tree = serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins)).map_err(Error::of)?;
+    Ok(parsed.0)
+}
+
+/// What Go's strict reader says about keys that stand twice: one text of several lines, or none. For text that `parse` takes.
+pub fn duplicates(text: &str) -> Option<String> {
+    let found = RefCell::new(Vec::new());
+    let seed = Keys { found: &found };
+    let walked = serde_saphyr::with_deserializer_from_str_with_options(text, options(DuplicateKeyPolicy::PassThrough), |deserializer| {
+        seed.deserialize(deserializer)
+    });
+    // What cannot be read was reported when it was parsed.
+    drop(walked);
+    let lines: Vec<String> =
+        found.into_inner().iter().map(|(line, key)| format!("\n  line {line}: key {} already set in map", quoted(key))).collect();
+    (!lines.is_empty()).then(|| format!("yaml: unmarshal errors:{}", lines.concat()))
+}
+
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: NODES_MAX,
             max_depth: DEPTH_MAX,
@@ -33,19 +67,10 @@ pub fn parse(text: &str) -> Result<Value, Error> {
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: ALIAS_EVENTS_MAX,
         },
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+        duplicate_keys: duplicate_keys,
         legacy_octal_numbers: true,
         with_snippet: false,
-    };
-    if text.trim().is_empty() {
-        return Ok(Value::Null);
     }
-    let parsed: Tree = serde_saphyr::from_str_with_options(text, options).map_err(|e| Error(one_line(&e.to_string())))?;
-    Ok(parsed.0)
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or("").to_owned()
 }
 
 /// The documents of a stream, split where kubectl splits it: at lines that start with `---`. Empty ones are left out.
@@ -145,6 +170,68 @@ impl<'de> Visitor<'de> for TreeVisitor {
             map.insert(key, value);
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// Walks a document only for its keys.
+#[derive(Clone, Copy)]
+struct Keys<'a> {
+    /// Line and text of each key that stood before.
+    found: &'a RefCell<Vec<(u64, String)>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML node")
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i128<E>(self, _: i128) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u128<E>(self, _: u128) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while sequence.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = access.next_key::<Spanned<String>>()? {
+            let line = key.referenced.line();
+            // Go finds what is wrong inside a value before it puts it under its key.
+            access.next_value_seed(self)?;
+            if !seen.insert(key.value.clone()) {
+                self.found.borrow_mut().push((line, key.value));
+            }
+        }
+        Ok(())
     }
 }
 

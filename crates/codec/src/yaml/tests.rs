@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::{documents, parse, write};
+use super::{documents, duplicates, parse, write};
 
 #[track_caller]
 fn check_write(value: Value, expected: Expect) {
@@ -134,4 +134,20 @@ fn bombs_end_in_one_clear_error() {
     assert!(parse(&"[".repeat(10_000)).is_err());
     assert!(parse(&"- ".repeat(10_000)).is_err());
     assert!(parse(&format!("{}x", "- ".repeat(70))).is_ok());
+}
+
+#[test]
+fn duplicate_keys_are_named_with_their_lines() {
+    for (text, expected) in [
+        ("a: 1\nb: {a: 1}\n", None),
+        ("a: 1\na: 2\n", Some("yaml: unmarshal errors:\n  line 2: key \"a\" already set in map")),
+        (
+            "spec:\n  x: 1\n  y: 2\n  x: 3\n  z:\n  - m: a\n    m: b\n    m: c\n",
+            Some(
+                "yaml: unmarshal errors:\n  line 4: key \"x\" already set in map\n  line 7: key \"m\" already set in map\n  line 8: key \"m\" already set in map",
+            ),
+        ),
+    ] {
+        assert_eq!(duplicates(text).as_deref(), expected, "{text}");
+    }
 }

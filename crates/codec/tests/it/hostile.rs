@@ -51,6 +51,7 @@ fn exercise(bytes: &[u8]) {
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         drop(codec::yaml::parse(text));
+        drop(codec::yaml::duplicates(text));
     }
 }
 
