@@ -44,7 +44,7 @@ pub(crate) fn typed(
     check_kind(&object, expected)?;
     let faults = match format {
         Format::Yaml if *validation != FieldValidation::Ignore => {
-            let mut all = faults;
+            let mut all: Vec<String> = std::str::from_utf8(body).ok().and_then(codec::yaml::duplicates).into_iter().collect();
             all.extend(codec::strict::check(catalog, type_id, &object));
             all
         }
