@@ -8,7 +8,9 @@
 
 pub mod backends;
 pub mod host_ports;
+pub mod names;
 pub mod node_routes;
+pub mod resolv;
 pub mod rows;
 pub mod service;
 pub mod table;
