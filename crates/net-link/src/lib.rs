@@ -8,6 +8,7 @@
 //! Invariant: only links, routes and sysctls that this crate made or set are changed or removed.
 #![allow(unsafe_code)]
 
+pub mod conntrack;
 pub mod forwarding;
 pub mod namespace;
 pub mod netlink;

@@ -134,11 +134,6 @@ impl PodNetwork {
         self.pods().by_uid.iter().map(|(uid, addresses)| (uid.clone(), *addresses)).collect()
     }
 
-    /// Name of the node's end of a pod's pair.
-    pub fn link_name(&self, pod_uid: &str) -> String {
-        link_name(&self.config.cluster, pod_uid)
-    }
-
     /// Removes every pod link of the cluster and puts host-wide settings back. Works without a running cluster.
     pub fn reset(cluster: &str, state_dir: &Path) -> Result<()> {
         let mut socket = RouteSocket::open()?;
@@ -299,8 +294,8 @@ pub fn link_prefix(cluster: &str) -> String {
     format!("cor{}", letters(hash(cluster.as_bytes()), 4))
 }
 
-/// At most 15 characters: the cluster's prefix and eight letters for the pod.
-fn link_name(cluster: &str, pod_uid: &str) -> String {
+/// The node's end of a pod's pair. At most 15 characters: the cluster's prefix and eight letters for the pod.
+pub fn link_name(cluster: &str, pod_uid: &str) -> String {
     format!("{}{}", link_prefix(cluster), letters(hash(pod_uid.as_bytes()), 8))
 }
 

@@ -65,7 +65,7 @@ impl Part {
         }
     }
     /// Bytes in registers, where each part begins at a multiple of four.
-    pub const fn len(self) -> u32 {
+    pub const fn n_bytes(self) -> u32 {
         if matches!(self, Part::Ipv6) { 16 } else { 4 }
     }
 }
@@ -74,7 +74,7 @@ fn key_type(parts: &[Part]) -> u32 {
     parts.iter().fold(0, |joined, part| (joined << 6) | part.nft_type())
 }
 fn key_len(parts: &[Part]) -> u32 {
-    parts.iter().map(|part| part.len()).sum()
+    parts.iter().map(|part| part.n_bytes()).sum()
 }
 
 #[derive(Clone, Debug)]

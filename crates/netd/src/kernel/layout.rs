@@ -120,6 +120,7 @@ pub(super) fn write(batch: &mut Batch, settings: &Settings) {
     batch.add_chain("filter-output", filter(Hook::Output, FILTER));
     write_guard(batch, settings);
     write_postrouting_of_marked(batch);
+    write_postrouting_of_loopback(batch, settings);
     for family in FAMILIES {
         write_lookups(batch, family);
         write_unserved(batch, family);
@@ -220,6 +221,19 @@ fn write_unserved(batch: &mut Batch, family: Family) {
     // Whatever else is sent to a service range would circle on the host's own route to it, or reach a host's open port.
     let stray = [family.destination(0), Expr::IsIn { set: &services, key: 0 }, Expr::IsNotIn { set: &dns, key: 0 }, Expr::RejectPort];
     batch.add_rule(&chain, &stray);
+}
+
+/// A host port on 127.0.0.1 leads to a pod, which cannot answer to that address.
+fn write_postrouting_of_loopback(batch: &mut Batch, settings: &Settings) {
+    let family = FAMILIES[0];
+    let leaves_for_pod = [
+        Expr::Meta { to: 0, key: Meta::OutgoingName },
+        Expr::Equals { from: 0, value: settings.pod_link_prefix.as_bytes() },
+        family.source(4),
+        Expr::Equals { from: 4, value: &[127] },
+        Expr::Masquerade,
+    ];
+    batch.add_rule("postrouting", &rule(&[&of_family(family), &leaves_for_pod]));
 }
 
 fn write_postrouting_of_marked(batch: &mut Batch) {

@@ -165,10 +165,10 @@ impl Node {
             .expect("the routes are set");
     }
 
-    pub(crate) fn from_host(&self, address: &str, port: u16) -> String {
+    pub(crate) fn host_asks(&self, address: &str, port: u16) -> String {
         ask(&self.host, address, port)
     }
-    pub(crate) fn from_pod(&self, name: &str, address: &str, port: u16) -> String {
+    pub(crate) fn pod_asks(&self, name: &str, address: &str, port: u16) -> String {
         ask(&self.pods[name].scratch, address, port)
     }
 

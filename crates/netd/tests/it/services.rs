@@ -31,18 +31,18 @@ fn pods_and_the_node_reach_a_service_over_both_families() {
     node.set_up_services();
     node.service(service(json!({})), &[node.slice(true, &["a", "b"]), node.slice(false, &["a", "b"])]);
     for (address, client) in [(V4, "10.244.0.1"), (V6, "fd00:10:244::1")] {
-        let seen: BTreeSet<String> = (0..40).map(|_| node.from_pod("client", address, 80)).collect();
+        let seen: BTreeSet<String> = (0..40).map(|_| node.pod_asks("client", address, 80)).collect();
         assert_eq!(seen, BTreeSet::from([format!("a sees {client}"), format!("b sees {client}")]), "spread over both, source kept");
-        assert!(node.from_host(address, 80).contains(" sees "), "host to {address}: {}", node.from_host(address, 80));
+        assert!(node.host_asks(address, 80).contains(" sees "), "host to {address}: {}", node.host_asks(address, 80));
     }
     // One endpoint goes, then the last.
     node.service(service(json!({})), &[node.slice(true, &["b"])]);
-    assert!((0..10).all(|_| node.from_pod("client", V4, 80).starts_with("b sees")));
-    assert_eq!(node.from_pod("client", V6, 80), "ConnectionRefused");
+    assert!((0..10).all(|_| node.pod_asks("client", V4, 80).starts_with("b sees")));
+    assert_eq!(node.pod_asks("client", V6, 80), "ConnectionRefused");
     node.service(service(json!({})), &[]);
-    assert_eq!(node.from_pod("client", V4, 80), "ConnectionRefused");
-    assert_eq!(node.from_host(V4, 80), "ConnectionRefused");
-    assert_eq!(node.from_pod("client", "10.96.3.3", 22), "ConnectionRefused", "no such service");
+    assert_eq!(node.pod_asks("client", V4, 80), "ConnectionRefused");
+    assert_eq!(node.host_asks(V4, 80), "ConnectionRefused");
+    assert_eq!(node.pod_asks("client", "10.96.3.3", 22), "ConnectionRefused", "no such service");
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn a_pod_reaches_itself_through_its_service() {
     let mut node = Node::new("hairpin");
     node.pod("a");
     node.service(service(json!({})), &[node.slice(true, &["a"]), node.slice(false, &["a"])]);
-    assert_eq!(node.from_pod("a", V4, 80), format!("a sees {NODE_V4}"));
-    assert_eq!(node.from_pod("a", V6, 80), format!("a sees {NODE_V6}"));
+    assert_eq!(node.pod_asks("a", V4, 80), format!("a sees {NODE_V4}"));
+    assert_eq!(node.pod_asks("a", V6, 80), format!("a sees {NODE_V6}"));
 }
 
 #[test]
@@ -68,14 +68,14 @@ fn node_ports_answer_at_the_nodes_addresses() {
     let slices = [node.slice(true, &["a"]), node.slice(false, &["a"])];
     node.service(service(json!({"type": "NodePort", "ports": node_port()})), &slices);
     for address in [NODE_V4, NODE_V6] {
-        assert_eq!(node.from_host(address, 30080), format!("a sees {address}"));
-        assert_eq!(node.from_pod("client", address, 30080), format!("a sees {address}"), "masqueraded, so that the answer comes back");
+        assert_eq!(node.host_asks(address, 30080), format!("a sees {address}"));
+        assert_eq!(node.pod_asks("client", address, 30080), format!("a sees {address}"), "masqueraded, so that the answer comes back");
     }
     // For clients outside only local endpoints; for those inside all.
     let local = json!({"type": "NodePort", "externalTrafficPolicy": "Local", "ports": node_port()});
     node.service(service(local), &slices);
-    assert_eq!(node.from_pod("client", NODE_V4, 30080), "a sees 10.244.0.1");
-    assert_eq!(node.from_host(NODE_V4, 30080), format!("a sees {NODE_V4}"));
+    assert_eq!(node.pod_asks("client", NODE_V4, 30080), "a sees 10.244.0.1");
+    assert_eq!(node.host_asks(NODE_V4, 30080), format!("a sees {NODE_V4}"));
 }
 
 #[test]
@@ -91,15 +91,15 @@ fn a_client_stays_with_its_backend_until_that_goes() {
     let all = ["a", "b", "c"];
     node.service(sticky(), &[node.slice(true, &all), node.slice(false, &all)]);
     for address in [V4, V6] {
-        let first = node.from_pod("client", address, 80);
-        assert!((0..20).all(|_| node.from_pod("client", address, 80) == first), "{address}");
+        let first = node.pod_asks("client", address, 80);
+        assert!((0..20).all(|_| node.pod_asks("client", address, 80) == first), "{address}");
         let rest: Vec<&str> = all.into_iter().filter(|name| !first.starts_with(name)).collect();
         assert_eq!(rest.len(), 2, "{first}");
         node.service(sticky(), &[node.slice(true, &rest), node.slice(false, &rest)]);
-        let second = node.from_pod("client", address, 80);
+        let second = node.pod_asks("client", address, 80);
         assert_ne!(second, first);
         node.service(sticky(), &[node.slice(true, &all), node.slice(false, &all)]);
-        assert!((0..20).all(|_| node.from_pod("client", address, 80) == second), "{address}");
+        assert!((0..20).all(|_| node.pod_asks("client", address, 80) == second), "{address}");
     }
 }
 
@@ -115,9 +115,9 @@ fn a_new_process_takes_over_and_reset_leaves_nothing() {
     let slices = [node.slice(true, &["a"])];
     node.service(service(json!({})), &slices);
     node.adopt();
-    assert!(node.from_pod("client", V4, 80).starts_with("a sees"));
+    assert!(node.pod_asks("client", V4, 80).starts_with("a sees"));
     node.service(service(json!({"type": "NodePort", "ports": node_port()})), &slices);
-    assert!(node.from_pod("client", NODE_V4, 30080).starts_with("a sees"), "changes go on after it");
+    assert!(node.pod_asks("client", NODE_V4, 30080).starts_with("a sees"), "changes go on after it");
     node.reset();
     let tables = node.host.run(|| net_link::nft::NftSocket::open().and_then(|mut socket| socket.tables())).expect("tables");
     assert_eq!(tables, Vec::<String>::new());
