@@ -59,7 +59,7 @@ pub(crate) fn tree(code: u16, value: &Value, format: Format) -> Response<Body> {
     }
 }
 
-fn protobuf(value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn protobuf(value: &Value) -> Option<Vec<u8>> {
     let catalog = kinds::builtin();
     let type_id = catalog.type_of(&meta::kind(value))?;
     let has_wire = !catalog.get(type_id).wire.is_empty();
@@ -83,19 +83,24 @@ impl Encoder<'_> {
 
     pub(crate) fn stored(&self, code: u16, stored: &Stored) -> Result<Response<Body>, Status> {
         let format = self.wanted.format;
-        if self.wanted.shape == Shape::AsIs && format == Format::Json {
+        if self.is_direct() {
             return Ok(response(code, format, Body::whole(self.json_line(stored))));
         }
         let object = self.registry.decode(self.resource, stored)?;
-        let shaped = self.shape_one(object);
+        let shaped = self.shape_one(object, true);
         Ok(tree(code, &shaped, format))
     }
 
-    fn shape_one(&self, object: Value) -> Value {
+    /// Stored bytes are what is sent.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.wanted.shape == Shape::AsIs && self.wanted.format == Format::Json && registry::convert::is_stored_form(self.resource)
+    }
+
+    pub(crate) fn shape_one(&self, object: Value, is_first: bool) -> Value {
         match self.wanted.shape {
             Shape::AsIs => object,
             Shape::Metadata(version) => partial(&object, version),
-            Shape::Table(version) => crate::seam::table(self.resource, version, &[object], &Value::Null),
+            Shape::Table(version) => crate::seam::table_event(self.resource, version, object, is_first),
         }
     }
 
@@ -116,10 +121,10 @@ impl Encoder<'_> {
         if let Some(remaining) = list.remaining {
             metadata["remainingItemCount"] = Value::from(remaining);
         }
-        match (self.wanted.shape, self.wanted.format) {
-            (Shape::AsIs, Format::Json) => Ok(response(200, Format::Json, Body::Pieces(self.json_list(&metadata, list)))),
-            _ => self.shaped_list(metadata, list),
+        if self.is_direct() {
+            return Ok(response(200, Format::Json, Body::Pieces(self.json_list(&metadata, list))));
         }
+        self.shaped_list(metadata, list)
     }
 
     fn json_list(&self, metadata: &Value, list: &List) -> VecDeque<Bytes> {
@@ -164,50 +169,9 @@ impl Encoder<'_> {
         };
         Ok(tree(200, &value, self.wanted.format))
     }
-
-    /// One line of a watch.
-    pub(crate) fn event(&self, kind: &str, stored: &Stored, is_first: bool) -> Result<Bytes, Status> {
-        let mut text = BytesMut::with_capacity(stored.bytes.len() + 128);
-        text.put_slice(b"{\"type\":\"");
-        text.put_slice(kind.as_bytes());
-        text.put_slice(b"\",\"object\":");
-        match self.wanted.shape {
-            Shape::AsIs => put_object(&mut text, &prefix(self.resource), stored),
-            shape => {
-                let object = self.registry.decode(self.resource, stored)?;
-                let shaped = match shape {
-                    Shape::Table(version) => crate::seam::table_event(self.resource, version, object, is_first),
-                    Shape::Metadata(version) => partial(&object, version),
-                    Shape::AsIs => object,
-                };
-                text.put_slice(&serde_json::to_vec(&shaped).expect("a tree writes to memory without fail"));
-            }
-        }
-        text.put_slice(b"}\n");
-        Ok(text.freeze())
-    }
-
-    pub(crate) fn bookmark(&self, revision: u64, ends_initial_events: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
-        if ends_initial_events {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        let object = match self.wanted.shape {
-            Shape::AsIs => json!({"kind": self.resource.kind, "apiVersion": self.resource.gvk().api_version(), "metadata": metadata}),
-            Shape::Metadata(version) => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata})
-            }
-            Shape::Table(version) => crate::seam::table_bookmark(version, &metadata),
-        };
-        line(&json!({"type": "BOOKMARK", "object": object}))
-    }
 }
 
-pub(crate) fn error_event(status: &Status) -> Bytes {
-    line(&json!({"type": "ERROR", "object": status.to_value()}))
-}
-
-fn line(value: &Value) -> Bytes {
+pub(crate) fn line(value: &Value) -> Bytes {
     let mut text = serde_json::to_vec(value).expect("a tree writes to memory without fail");
     text.push(b'\n');
     text.into()
@@ -219,12 +183,12 @@ pub(crate) fn partial(object: &Value, version: &str) -> Value {
 
 const ITEM_PREFIX: &str = "{\"metadata\":{\"resourceVersion\":\"";
 
-fn prefix(resource: &Resource) -> String {
+pub(crate) fn prefix(resource: &Resource) -> String {
     let api_version = resource.gvk().api_version();
     format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"", resource.kind)
 }
 
-fn put_object(text: &mut BytesMut, prefix: &str, stored: &Stored) {
+pub(crate) fn put_object(text: &mut BytesMut, prefix: &str, stored: &Stored) {
     use std::fmt::Write;
     text.put_slice(prefix.as_bytes());
     write!(text, "{}", stored.revision.0).expect("memory takes all bytes");

@@ -15,6 +15,7 @@ mod compress;
 mod decode;
 mod discovery;
 mod documents;
+mod frames;
 mod handler;
 mod health;
 mod impersonate;
@@ -69,6 +70,7 @@ pub struct ApiServer {
     kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     metrics: metrics::Metrics,
     openapi: openapi::Documents,
+    shared_frames: frames::Shared,
     is_ready: std::sync::atomic::AtomicBool,
 }
 
@@ -84,6 +86,7 @@ impl ApiServer {
             kubelet_tls: settings.kubelet_tls,
             metrics: metrics::Metrics::default(),
             openapi: openapi::Documents::default(),
+            shared_frames: frames::Shared::default(),
             is_ready: std::sync::atomic::AtomicBool::new(false),
         })
     }

@@ -16,8 +16,11 @@ use crate::answer::{self, Encoder};
 use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::decode::{self, Decoded};
+use crate::frames::Frames;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::{ApiServer, query};
+
+const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
 type Answered = Result<Response<Body>, Status>;
 
@@ -140,11 +143,11 @@ impl ApiServer {
             options.fields.terms.push(term);
         }
         let watch = self.registry.watch(&target.resource, &call.info.namespace, &options)?;
-        let state = WatchState { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, watch, n_sent: 0 };
+        let state = WatchState { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, watch, has_sent: false };
         let body = Body::stream(stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) }));
         let mut response = answer::response(200, Format::Json, body);
         if wanted.format == Format::Protobuf {
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF_STREAM));
         }
         Ok(response)
     }
@@ -242,7 +245,7 @@ struct WatchState {
     resource: Arc<Resource>,
     wanted: Wanted,
     watch: registry::Watch,
-    n_sent: usize,
+    has_sent: bool,
 }
 
 impl WatchState {
@@ -250,18 +253,19 @@ impl WatchState {
     async fn next(&mut self) -> Option<Bytes> {
         let events = self.watch.next().await?;
         let encoder = Encoder { registry: &self.server.registry, resource: &self.resource, wanted: self.wanted };
+        let frames = Frames { encoder, shared: &self.server.shared_frames };
         let mut pieces = Vec::with_capacity(events.len());
         for event in &events {
-            let is_first = self.n_sent == 0;
-            self.n_sent += 1;
+            let is_first = !self.has_sent;
+            self.has_sent = true;
             let piece = match event {
-                WatchEvent::Added(stored) => encoder.event("ADDED", stored, is_first),
-                WatchEvent::Modified(stored) => encoder.event("MODIFIED", stored, is_first),
-                WatchEvent::Deleted(stored) => encoder.event("DELETED", stored, is_first),
-                WatchEvent::Bookmark { revision, ends_initial_events } => Ok(encoder.bookmark(revision.0, *ends_initial_events)),
-                WatchEvent::Error(status) => Ok(answer::error_event(status)),
+                WatchEvent::Added(stored) => frames.event("ADDED", stored, is_first),
+                WatchEvent::Modified(stored) => frames.event("MODIFIED", stored, is_first),
+                WatchEvent::Deleted(stored) => frames.event("DELETED", stored, is_first),
+                WatchEvent::Bookmark { revision, ends_initial_events } => Ok(frames.bookmark(revision.0, *ends_initial_events)),
+                WatchEvent::Error(status) => Ok(frames.error(status)),
             };
-            pieces.push(piece.unwrap_or_else(|status| answer::error_event(&status)));
+            pieces.push(piece.unwrap_or_else(|status| frames.error(&status)));
         }
         Some(if let [only] = pieces.as_slice() { only.clone() } else { pieces.concat().into() })
     }

@@ -15,6 +15,7 @@ pub mod request;
 pub mod address;
 mod bootstrap;
 mod continue_token;
+pub mod convert;
 mod delete;
 pub mod entropy;
 mod faults;
@@ -32,6 +33,7 @@ mod write;
 
 use std::sync::{Arc, RwLock};
 
+use bytes::Bytes;
 use kinds::{Catalog, Resource};
 use object::Value;
 use object::status::Status;
@@ -90,6 +92,26 @@ impl Registry {
 
     /// Stored bytes as a tree in the form of a resource.
     pub fn decode(&self, resource: &Resource, stored: &Stored) -> Result<Value, Status> {
-        form::decode(resource, &stored.bytes, stored.revision).map_err(|e| Status::internal(format!("a stored object cannot be read: {e}")))
+        let unreadable = |e: &dyn std::fmt::Display| Status::internal(format!("a stored object cannot be read: {e}"));
+        let mut object = form::decode(resource, &stored.bytes, stored.revision).map_err(|e| unreadable(&e))?;
+        if !convert::is_stored_form(resource) {
+            convert::to_served(resource, &mut object);
+            codec::normalise(&self.catalog(), resource.type_id, &mut object).map_err(|e| unreadable(&e))?;
+        }
+        Ok(object)
+    }
+
+    /// What is kept of a tree in the form of a resource.
+    pub(crate) fn encode(&self, resource: &Resource, object: &Value) -> Result<Bytes, Status> {
+        if convert::is_stored_form(resource) {
+            return Ok(form::encode(object));
+        }
+        let mut stored = object.clone();
+        convert::to_stored(resource, &mut stored);
+        let catalog = self.catalog();
+        let kept = catalog.resource(&resource.storage_group, &resource.storage_version, &resource.plural);
+        let type_id = kept.map_or(resource.type_id, |kept| kept.type_id);
+        codec::normalise(&catalog, type_id, &mut stored).map_err(Status::internal)?;
+        Ok(form::encode(&stored))
     }
 }

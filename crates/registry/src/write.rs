@@ -9,7 +9,7 @@ use object::status::Status;
 use object::{Value, field, meta};
 use store::{Expect, Op, Outcome, Record, Revision, Write};
 
-use crate::form::{self, Stored};
+use crate::form::Stored;
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
 use crate::stages::Operation;
@@ -191,7 +191,7 @@ impl Registry {
     ) -> Result<Put, Status> {
         for _ in 0..crate::services::ALLOCATION_TRIES_MAX {
             let companions = crate::services::companions(self, request, old, Some(new))?;
-            let bytes = form::encode(new);
+            let bytes = self.encode(&request.resource, new)?;
             let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease: None } }];
             let n_companions = companions.len();
             writes.extend(companions);

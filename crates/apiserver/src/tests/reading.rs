@@ -102,6 +102,35 @@ fn watches_show_each_change_once() {
 }
 
 #[test]
+fn kinds_with_two_forms() {
+    check(
+        r#"
+        quiet POST /api/v1/namespaces {"metadata":{"name":"d"}}
+        POST /api/v1/namespaces/d/events {"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p","namespace":"d"},"message":"m","reason":"R","type":"Normal","count":2}
+        GET /apis/events.k8s.io/v1/namespaces/d/events/e
+        GET /apis/events.k8s.io/v1/events?fieldSelector=regarding.name=p
+        GET /apis/events.k8s.io/v1/namespaces/d/events?watch=1
+        POST /apis/events.k8s.io/v1/namespaces/d/events {"metadata":{"name":"f"},"regarding":{"kind":"Pod","name":"p","namespace":"d"},"note":"m","reason":"R","type":"Normal","eventTime":"2026-11-22T10:00:00.000000Z","reportingController":"a.b/c","reportingInstance":"i","action":"A"}
+        GET /api/v1/namespaces/d/events/f
+        POST /apis/autoscaling/v1/namespaces/d/horizontalpodautoscalers {"metadata":{"name":"h"},"spec":{"maxReplicas":3,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"w"},"targetCPUUtilizationPercentage":70}}
+        GET /apis/autoscaling/v2/namespaces/d/horizontalpodautoscalers/h
+        GET /apis/autoscaling/v1/namespaces/d/horizontalpodautoscalers
+        "#,
+        expect![[r#"
+            201 {"apiVersion":"v1","count":2,"eventTime":null,"firstTimestamp":null,"involvedObject":{"kind":"Pod","name":"p","namespace":"d"},"kind":"Event","lastTimestamp":null,"message":"m","metadata":{"name":"e","namespace":"d","resourceVersion":"3"},"reason":"R","reportingComponent":"","reportingInstance":"","source":{},"type":"Normal"}
+            200 {"apiVersion":"events.k8s.io/v1","deprecatedCount":2,"deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null,"deprecatedSource":{},"eventTime":null,"kind":"Event","metadata":{"name":"e","namespace":"d","resourceVersion":"3"},"note":"m","reason":"R","regarding":{"kind":"Pod","name":"p","namespace":"d"},"type":"Normal"}
+            200 {"apiVersion":"events.k8s.io/v1","items":[{"deprecatedCount":2,"deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null,"deprecatedSource":{},"eventTime":null,"metadata":{"name":"e","namespace":"d","resourceVersion":"3"},"note":"m","reason":"R","regarding":{"kind":"Pod","name":"p","namespace":"d"},"type":"Normal"}],"kind":"EventList","metadata":{"resourceVersion":"3"}}
+            200 {"object":{"apiVersion":"events.k8s.io/v1","deprecatedCount":2,"deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null,"deprecatedSource":{},"eventTime":null,"kind":"Event","metadata":{"name":"e","namespace":"d","resourceVersion":"3"},"note":"m","reason":"R","regarding":{"kind":"Pod","name":"p","namespace":"d"},"type":"Normal"},"type":"ADDED"}
+            201 {"action":"A","apiVersion":"events.k8s.io/v1","deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null,"deprecatedSource":{},"eventTime":"2026-11-22T10:00:00.000000Z","kind":"Event","metadata":{"name":"f","namespace":"d","resourceVersion":"4"},"note":"m","reason":"R","regarding":{"kind":"Pod","name":"p","namespace":"d"},"reportingController":"a.b/c","reportingInstance":"i","type":"Normal"}
+            200 {"action":"A","apiVersion":"v1","eventTime":"2026-11-22T10:00:00.000000Z","firstTimestamp":null,"involvedObject":{"kind":"Pod","name":"p","namespace":"d"},"kind":"Event","lastTimestamp":null,"message":"m","metadata":{"name":"f","namespace":"d","resourceVersion":"4"},"reason":"R","reportingComponent":"a.b/c","reportingInstance":"i","source":{},"type":"Normal"}
+            201 {"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler","metadata":{"generation":1,"name":"h","namespace":"d","resourceVersion":"5"},"spec":{"maxReplicas":3,"minReplicas":1,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"w"},"targetCPUUtilizationPercentage":70},"status":{"currentReplicas":0,"desiredReplicas":0}}
+            200 {"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"generation":1,"name":"h","namespace":"d","resourceVersion":"5"},"spec":{"maxReplicas":3,"metrics":[{"resource":{"name":"cpu","target":{"averageUtilization":70,"type":"Utilization"}},"type":"Resource"}],"minReplicas":1,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"w"}},"status":{"currentMetrics":null,"desiredReplicas":0}}
+            200 {"apiVersion":"autoscaling/v1","items":[{"metadata":{"generation":1,"name":"h","namespace":"d","resourceVersion":"5"},"spec":{"maxReplicas":3,"minReplicas":1,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"w"},"targetCPUUtilizationPercentage":70},"status":{"currentReplicas":0,"desiredReplicas":0}}],"kind":"HorizontalPodAutoscalerList","metadata":{"resourceVersion":"5"}}
+        "#]],
+    );
+}
+
+#[test]
 fn formats() {
     check(
         &after_three(

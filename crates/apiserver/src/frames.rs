@@ -1,0 +1,120 @@
+//! The pieces of a watch: events, bookmarks and errors, as JSON lines or protobuf frames.
+//!
+//! A protobuf document is made once and shared by all watchers that want it soon after; JSON needs no sharing, for it is the
+//! stored bytes behind a prefix.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use object::Value;
+use object::status::Status;
+use registry::form::Stored;
+use serde_json::json;
+
+use crate::answer::{self, Encoder};
+use crate::negotiate::{Format, Shape};
+
+/// Documents kept for other watchers: each gets to an event within moments of the others.
+const N_SHARED_MAX: usize = 256;
+
+/// Protobuf documents made lately, by the stored bytes they were made of.
+#[derive(Default)]
+pub(crate) struct Shared {
+    recent: Mutex<VecDeque<Document>>,
+}
+
+struct Document {
+    /// Held, so that its address stays its own.
+    stored: Stored,
+    version: String,
+    bytes: Bytes,
+}
+
+impl Shared {
+    fn find(&self, stored: &Stored, version: &str) -> Option<Bytes> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |d: &&Document| {
+            d.stored.revision == stored.revision && d.stored.bytes.as_ptr() == stored.bytes.as_ptr() && d.version == version
+        };
+        recent.iter().rev().find(is_same).map(|d| d.bytes.clone())
+    }
+
+    fn keep(&self, document: Document) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == N_SHARED_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(document);
+    }
+}
+
+/// Writes the pieces of one watch.
+pub(crate) struct Frames<'a> {
+    pub(crate) encoder: Encoder<'a>,
+    pub(crate) shared: &'a Shared,
+}
+
+impl Frames<'_> {
+    /// `is_first` says that nothing was sent before: only the first table has column definitions.
+    pub(crate) fn event(&self, kind: &str, stored: &Stored, is_first: bool) -> Result<Bytes, Status> {
+        if self.encoder.is_direct() {
+            return Ok(self.direct(kind, stored));
+        }
+        let wanted = self.encoder.wanted;
+        if wanted.format == Format::Protobuf && wanted.shape == Shape::AsIs {
+            return Ok(codec::protobuf::watch_frame(kind, &self.document(stored)?).into());
+        }
+        let object = self.encoder.registry.decode(self.encoder.resource, stored)?;
+        Ok(self.frame(kind, &self.encoder.shape_one(object, is_first)))
+    }
+
+    fn direct(&self, kind: &str, stored: &Stored) -> Bytes {
+        let prefix = answer::prefix(self.encoder.resource);
+        let mut text = BytesMut::with_capacity(stored.bytes.len() + prefix.len() + 64);
+        text.put_slice(b"{\"type\":\"");
+        text.put_slice(kind.as_bytes());
+        text.put_slice(b"\",\"object\":");
+        answer::put_object(&mut text, &prefix, stored);
+        text.put_slice(b"}\n");
+        text.freeze()
+    }
+
+    fn document(&self, stored: &Stored) -> Result<Bytes, Status> {
+        let version = self.encoder.resource.gvk().api_version();
+        if let Some(bytes) = self.shared.find(stored, &version) {
+            return Ok(bytes);
+        }
+        let object = self.encoder.registry.decode(self.encoder.resource, stored)?;
+        let bytes: Bytes = answer::protobuf(&object).ok_or_else(|| Status::internal("a kind without a protobuf form"))?.into();
+        self.shared.keep(Document { stored: stored.clone(), version, bytes: bytes.clone() });
+        Ok(bytes)
+    }
+
+    /// Any object as the format has it; what has no protobuf form cannot be told by then, and ends the watch.
+    fn frame(&self, kind: &str, object: &Value) -> Bytes {
+        match self.encoder.wanted.format {
+            Format::Protobuf => codec::protobuf::watch_frame(kind, &answer::protobuf(object).unwrap_or_default()).into(),
+            Format::Json | Format::Yaml => answer::line(&json!({"type": kind, "object": object})),
+        }
+    }
+
+    pub(crate) fn bookmark(&self, revision: u64, ends_initial_events: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if ends_initial_events {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let resource = self.encoder.resource;
+        let kind = json!({"kind": resource.kind, "apiVersion": resource.gvk().api_version(), "metadata": metadata});
+        let object = match self.encoder.wanted.shape {
+            Shape::AsIs => kind,
+            Shape::Metadata(version) => answer::partial(&kind, version),
+            Shape::Table(version) => crate::seam::table_bookmark(version, &metadata),
+        };
+        self.frame("BOOKMARK", &object)
+    }
+
+    pub(crate) fn error(&self, status: &Status) -> Bytes {
+        self.frame("ERROR", &status.to_value())
+    }
+}
