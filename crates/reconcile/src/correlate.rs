@@ -36,6 +36,8 @@ pub(crate) struct Correlator {
     buckets: Recent<(Origin, String), Bucket>,
     similar: Recent<Subject, Similar>,
     told: Recent<(Subject, String), Told>,
+    /// What the last event was named by.
+    named_at_ns: i128,
 }
 
 /// What similar events have in common: everything but the message.
@@ -84,8 +86,10 @@ impl Correlator {
         let is_combined = self.is_one_of_many(&subject, &note.message, now);
         let message = if is_combined { format!("{COMBINED}{}", note.message) } else { note.message.clone() };
         let entry = (subject, if is_combined { String::new() } else { message.clone() });
-        let fresh = || Told { name: format!("{}.{:x}", about.name, now.as_nanosecond()), first: now, count: 0 };
-        let mut told = self.told.get(&entry).unwrap_or_else(fresh);
+        let mut told = match self.told.get(&entry) {
+            Some(told) => told,
+            None => Told { name: format!("{}.{:x}", about.name, self.next_name_ns(now)), first: now, count: 0 },
+        };
         told.count += 1;
         self.told.put(entry, told.clone());
         let namespace = if about.namespace.is_empty() { "default" } else { &about.namespace };
@@ -93,6 +97,12 @@ impl Correlator {
         let whole = event(&key, &origin, note, &message, &told, now);
         let patch = json!({"count": told.count, "lastTimestamp": seconds(now), "message": message});
         Some(EventWrite { key, whole, patch: (told.count > 1).then_some(patch) })
+    }
+
+    /// Events of one instant need names of their own; a virtual clock stands still for long.
+    fn next_name_ns(&mut self, now: Timestamp) -> i128 {
+        self.named_at_ns = now.as_nanosecond().max(self.named_at_ns + 1);
+        self.named_at_ns
     }
 
     fn take_token(&mut self, origin: &Origin, about: &Reference, now: Timestamp) -> Option<()> {
