@@ -10,6 +10,7 @@
 //!
 //! Start with `pods`, `pod_task`, then `act` and `start`.
 
+pub mod agent;
 pub mod config;
 pub mod machine;
 pub mod node;

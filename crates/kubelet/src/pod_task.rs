@@ -96,6 +96,10 @@ pub(crate) struct PodTask {
     renew_at: Option<Timestamp>,
     renewing: JoinSet<Result<Option<Timestamp>, String>>,
     reporting: JoinSet<Result<Pod, client::Error>>,
+    /// What was sent last.
+    sent: PodStatus,
+    /// What was sent and what the server made of it; the same is not sent again for that.
+    settled: Option<(PodStatus, PodStatus)>,
     report_at: Option<Instant>,
     report_retry: Duration,
 }
@@ -122,6 +126,8 @@ impl PodTask {
             renew_at: None,
             renewing: JoinSet::new(),
             reporting: JoinSet::new(),
+            sent: PodStatus::default(),
+            settled: None,
             report_at: None,
             report_retry: REPORT_RETRY_MIN,
         }
@@ -336,12 +342,16 @@ impl PodTask {
             self.report_at = None;
             return None;
         };
+        if self.settled.as_ref().is_some_and(|(sent, shown)| *sent == self.memory.reported && *shown == self.shown) {
+            return None;
+        }
         let now = Instant::now();
         let due = *self.report_at.get_or_insert(now + QUIET);
         if now < due && self.is_quiet() {
             return Some(due);
         }
         self.report_at = None;
+        self.sent = self.memory.reported.clone();
         let (node, pod) = (Arc::clone(&self.node), Arc::clone(&self.pod));
         self.reporting.spawn(async move { report::send(&node.client, &pod, &patch).await });
         None
@@ -361,6 +371,10 @@ impl PodTask {
                 let revision = revision(pod.metadata.resource_version.as_deref());
                 if revision >= self.shown_at {
                     (self.shown, self.shown_at) = (pod.status.unwrap_or_default(), revision);
+                    self.settled = Some((self.sent.clone(), self.shown.clone()));
+                    if let Some(rest) = report::patch(&self.shown, &self.sent, &self.pod.uid) {
+                        tracing::debug!(namespace = self.pod.namespace, name = self.pod.name, %rest, "the server keeps another status");
+                    }
                 }
             }
             Ok(Err(e)) => {

@@ -28,7 +28,8 @@ const RETRY_MAX: Duration = Duration::from_secs(7);
 
 /// Runs until it is dropped. `health` and `images` wake it: the latter counts changes of the image store.
 pub async fn run(node: Arc<Node>, mut health: watch::Receiver<Health>, mut images: watch::Receiver<u64>) {
-    let mut shown = register(&node, &health.borrow_and_update().clone()).await;
+    let first = health.borrow_and_update().clone();
+    let mut shown = register(&node, &first).await;
     let leases = tokio::spawn(keep_lease(Arc::clone(&node), shown.metadata.uid.clone().unwrap_or_default()));
     let _leases = AbortOnDrop(leases);
     loop {

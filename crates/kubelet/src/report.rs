@@ -35,10 +35,26 @@ pub(crate) fn patch(shown: &PodStatus, status: &PodStatus, uid: &str) -> Option<
     (!changes.is_empty()).then(|| json!({"metadata": {"uid": uid}, "status": changes}))
 }
 
+/// Without what says nothing: nulls, empty maps and lists. Servers and typed views differ in whether they write those.
 fn tree(status: &PodStatus) -> Map<String, Value> {
-    match serde_json::to_value(status) {
-        Ok(Value::Object(map)) => map,
-        _ => unreachable!("a status is a JSON object"),
+    match serde_json::to_value(status).map(trimmed) {
+        Ok(Some(Value::Object(map))) => map,
+        _ => Map::new(),
+    }
+}
+
+fn trimmed(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Object(map) => {
+            let map: Map<String, Value> = map.into_iter().filter_map(|(key, value)| Some((key, trimmed(value)?))).collect();
+            (!map.is_empty()).then_some(Value::Object(map))
+        }
+        Value::Array(list) => {
+            let list: Vec<Value> = list.into_iter().filter_map(trimmed).collect();
+            (!list.is_empty()).then_some(Value::Array(list))
+        }
+        other => Some(other),
     }
 }
 
@@ -49,9 +65,19 @@ fn is_ours(field: &str) -> bool {
     OURS.contains(&field)
 }
 
+/// A condition merges with the one of its type: what it no longer says has to be taken away.
 fn changed_conditions(old: Option<&Value>, new: &[Value]) -> Value {
     let old = old.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    Value::Array(new.iter().filter(|c| !old.contains(c)).cloned().collect())
+    let changed = new.iter().filter(|c| !old.contains(c)).map(|condition| {
+        let mut condition = condition.clone();
+        for field in ["reason", "message"] {
+            if condition[field].is_null() {
+                condition[field] = Value::Null;
+            }
+        }
+        condition
+    });
+    Value::Array(changed.collect())
 }
 
 pub(crate) async fn send(client: &Client, pod: &BoundPod, patch: &Value) -> Result<Pod, Error> {

@@ -1,0 +1,52 @@
+//! The whole node agent: its parts put together and kept running.
+
+use std::sync::Arc;
+
+use client::options::Selection;
+use k8s_openapi::api::core::v1::Pod;
+use reconcile::{Cache, Informers};
+use tokio::sync::watch;
+
+use crate::node::Node;
+use crate::node_object::Health;
+use crate::pods::{self, Pods};
+use crate::registration;
+
+/// One node's agent. Cheap to clone: clones look at the same pods.
+#[derive(Clone)]
+pub struct Agent {
+    pub node: Arc<Node>,
+    pub pods: Pods,
+    health: watch::Sender<Health>,
+    images: watch::Sender<u64>,
+}
+
+impl Agent {
+    pub fn new(node: Arc<Node>) -> Self {
+        Agent { node, pods: Pods::default(), health: watch::Sender::default(), images: watch::Sender::default() }
+    }
+
+    /// Runs until it is dropped. Pods run on then; the next agent over the same runtime adopts them.
+    pub async fn run(&self) {
+        let informers = Informers::new(self.node.client.clone());
+        let pods: Cache<Pod> = informers.select(Selection::fields(format!("spec.nodeName={}", self.node.config.node_name)));
+        tokio::join!(
+            pods::run(Arc::clone(&self.node), pods, self.pods.clone()),
+            registration::run(Arc::clone(&self.node), self.health.subscribe(), self.images.subscribe()),
+        );
+    }
+
+    /// How the node fares; told to the API server when it changes.
+    pub fn set_health(&self, health: Health) {
+        self.health.send_if_modified(|old| {
+            let is_news = *old != health;
+            *old = health;
+            is_news
+        });
+    }
+
+    /// The image store holds others now.
+    pub fn images_changed(&self) {
+        self.images.send_modify(|n| *n += 1);
+    }
+}
