@@ -15,8 +15,12 @@ const TOKEN_SECONDS: i64 = 3607;
 const ENFORCE_ANNOTATION: &str = "kubernetes.io/enforce-mountable-secrets";
 
 pub(crate) fn mutate(scene: &Scene<'_>, request: &Request<'_>, _: Option<&Value>, pod: &mut Value) -> Result<(), Status> {
-    if request.operation != Operation::Create || !request.is_whole("", "pods") || is_mirror(pod) {
+    if request.operation != Operation::Create || !request.is_whole("", "pods") {
         return Ok(());
+    }
+    // Upstream checks in this pass too, so that what it refuses is refused before later plugins are asked.
+    if is_mirror(pod) {
+        return validate(scene, request, None, Some(pod), &mut Vec::new());
     }
     let name = match pod["spec"]["serviceAccountName"].as_str() {
         None | Some("") => DEFAULT_ACCOUNT.to_owned(),
@@ -38,7 +42,7 @@ pub(crate) fn mutate(scene: &Scene<'_>, request: &Request<'_>, _: Option<&Value>
             spec["imagePullSecrets"] = Value::Array(secrets);
         }
     }
-    Ok(())
+    validate(scene, request, None, Some(pod), &mut Vec::new())
 }
 
 fn account(scene: &Scene<'_>, request: &Request<'_>, pod: &Value, name: &str) -> Result<Value, Status> {
