@@ -100,7 +100,10 @@ impl Walk<'_> {
                 rule(tree, self.now);
             }
             for (field, value) in &facts.constants {
-                set_if_missing(tree, field, value);
+                // Behind a pointer Go tells zero from nothing: `replicas: 0` is meant.
+                if !(tree.contains_key(*field) && ty.field(field).is_some_and(|f| f.pointer)) {
+                    set_if_missing(tree, field, value);
+                }
             }
         }
         for field in &ty.fields {

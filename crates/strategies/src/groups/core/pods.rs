@@ -15,7 +15,6 @@ pub(super) fn create(pod: &mut Value, _: &Context<'_>) {
             "message": "Scheduling is blocked due to non-empty scheduling gates"}]);
     }
     merge_label_keys(pod);
-    take_over_app_armor_annotations(pod);
     default_pod_resources(pod);
     pod["status"]["qosClass"] = Value::from(quality::class_of(pod));
 }
@@ -110,33 +109,6 @@ fn keep_all_but_resources(old: &Value, pod: &mut Value) {
         for (container, sent) in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten().zip(sent) {
             take(container, "resources", sent);
             take(container, "resizePolicy", sent);
-        }
-    }
-}
-
-/// What the old annotations say of AppArmor goes into the field that replaced them, unless it says nothing new.
-fn take_over_app_armor_annotations(pod: &mut Value) {
-    const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
-    let annotations = pod["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-    if pod["spec"]["os"]["name"] == "windows" || !annotations.keys().any(|key| key.starts_with(PREFIX)) {
-        return;
-    }
-    let of_pod = pod["spec"]["securityContext"]["appArmorProfile"].clone();
-    for list in ["initContainers", "containers", "ephemeralContainers"] {
-        for container in list_mut(&mut pod["spec"], list) {
-            let name = container["name"].as_str().unwrap_or("");
-            let profile = match annotations.get(&format!("{PREFIX}{name}")).and_then(Value::as_str) {
-                Some("unconfined") => json!({"type": "Unconfined"}),
-                Some("runtime/default") => json!({"type": "RuntimeDefault"}),
-                Some(text) => match text.strip_prefix("localhost/") {
-                    Some(local) if !local.is_empty() => json!({"type": "Localhost", "localhostProfile": local}),
-                    _ => continue,
-                },
-                None => continue,
-            };
-            if container["securityContext"].get("appArmorProfile").is_none() && profile != of_pod {
-                container["securityContext"]["appArmorProfile"] = profile;
-            }
         }
     }
 }
