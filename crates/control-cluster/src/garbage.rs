@@ -10,7 +10,7 @@
 //!   it orphans its dependents                      --> drop their references to it, then its finalizer
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use object::key::{GroupVersionResource, ObjectKey};
@@ -78,7 +78,13 @@ pub struct Graph {
     items: BTreeMap<String, Item>,
     /// Who names this uid as an owner; the owner itself may be unknown.
     dependents: BTreeMap<String, BTreeSet<String>>,
+    /// What went lately, oldest first: uids never come back, so nobody needs to ask the server about these.
+    gone: VecDeque<String>,
+    is_gone: BTreeSet<String>,
 }
+
+/// Enough for the dependents of what goes at once; what is forgotten is asked for.
+const GONE_MAX: usize = 4096;
 
 impl Graph {
     /// Takes an object in; answers the uids that must be looked at.
@@ -113,6 +119,13 @@ impl Graph {
 
     pub fn remove(&mut self, uid: &str) -> Vec<String> {
         let Some(item) = self.items.remove(uid) else { return Vec::new() };
+        self.gone.push_back(uid.to_owned());
+        self.is_gone.insert(uid.to_owned());
+        if self.gone.len() > GONE_MAX
+            && let Some(oldest) = self.gone.pop_front()
+        {
+            self.is_gone.remove(&oldest);
+        }
         let mut affected: Vec<String> = self.dependents_of(uid).collect();
         for owner in &item.owners {
             self.unlink(&owner.uid, uid);
@@ -124,7 +137,8 @@ impl Graph {
     /// Owners of an object that the graph does not hold where the object could own them: somebody must look for them.
     pub fn unknown_owners(&self, uid: &str) -> Vec<(Item, OwnerReference)> {
         let Some(item) = self.items.get(uid) else { return Vec::new() };
-        item.owners.iter().filter(|owner| self.owner(item, owner).is_none()).map(|owner| (item.clone(), owner.clone())).collect()
+        let is_unknown = |owner: &&OwnerReference| self.owner(item, owner).is_none() && !self.is_gone.contains(&owner.uid);
+        item.owners.iter().filter(is_unknown).map(|owner| (item.clone(), owner.clone())).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -197,7 +211,7 @@ fn by_owners(graph: &Graph, item: &Item, lookup: &dyn Fn(&OwnerReference) -> Loo
                 dropped.insert(owner.uid.as_str());
             }
             Some(_) => n_solid += 1,
-            None => match lookup(owner) {
+            None => match if graph.is_gone.contains(&owner.uid) { Lookup::Absent } else { lookup(owner) } {
                 Lookup::Absent => {
                     plan.notes.extend(foreign_owner(graph, item, owner));
                     dropped.insert(owner.uid.as_str());

@@ -1,5 +1,108 @@
 //! The rows that make a cluster heal itself, wired to the one driver.
+//!
+//! A row says which caches a controller reads, which keys a change concerns, and how its view is put together; the decisions are in
+//! `control-workloads`, `control-cluster` and `scheduling`. To add a controller: write its plan there, its row here, and list it below.
 
+mod caches;
+mod discovery;
+mod garbage;
+mod namespaces;
+mod nodes;
 mod scheduler;
+mod services;
+mod workloads;
 
-pub use scheduler::controller as scheduler;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use client::Client;
+use control_cluster::node_cidr::Pool;
+use object::time::Clock;
+use reconcile::driver::Running;
+use reconcile::{Controller, Driver, Informers, Recorder};
+use tokio::task::JoinHandle;
+
+use crate::caches::Caches;
+
+/// The server may come up after us.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+/// Events still on their way at the end.
+const LAST_EVENTS_TIME_MAX: Duration = Duration::from_secs(1);
+
+pub struct Options {
+    /// The certificates that pods trust the API server by, PEM.
+    pub root_ca: String,
+    /// Networks that nodes get their shares of; none leaves that to others.
+    pub pod_networks: Vec<Pool>,
+    pub scheduler: scheduling::Options,
+}
+
+/// All controllers at work.
+pub struct ControlPlane {
+    running: Running,
+    informers: Informers,
+    recorder_task: JoinHandle<()>,
+}
+
+impl ControlPlane {
+    /// Waits until the server answers, then starts every controller.
+    pub async fn start(client: Client, clock: Clock, options: Options) -> Self {
+        let informers = Informers::new(client.clone());
+        let (recorder, recorder_task) = Recorder::start(client.clone(), clock.clone());
+        let controllers = controllers(&informers, &client, &clock, options).await;
+        let driver = Driver { client, informers: informers.clone(), clock, recorder };
+        ControlPlane { running: driver.start(controllers), informers, recorder_task }
+    }
+
+    /// Finishes what is under way, then ends.
+    pub async fn stop(self) {
+        self.running.stop().await;
+        self.informers.stop().await;
+        if tokio::time::timeout(LAST_EVENTS_TIME_MAX, self.recorder_task).await.is_err() {
+            tracing::debug!("the last events were not written");
+        }
+    }
+
+    /// Whether no controller has anything to do right now.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_idle()
+    }
+
+    /// Prometheus text.
+    pub fn metrics(&self) -> String {
+        self.running.metrics()
+    }
+}
+
+async fn controllers(informers: &Informers, client: &Client, clock: &Clock, options: Options) -> Vec<Controller> {
+    let served = loop {
+        match discovery::served(client).await {
+            Ok(served) => break served,
+            Err(e) => tracing::debug!(error = %e, "the server does not answer yet"),
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    };
+    let caches = Caches::new(informers);
+    let mut rows = vec![
+        scheduler::controller(informers, options.scheduler),
+        workloads::deployment(&caches),
+        workloads::replica_set(&caches),
+        services::endpoint_slices(&caches),
+        services::endpoints(&caches),
+        services::addresses(&caches),
+        namespaces::accounts(&caches),
+        namespaces::root_cas(&caches, options.root_ca),
+        namespaces::namespaces(&caches, client),
+        nodes::lifecycle(&caches, clock),
+        nodes::eviction(&caches),
+        nodes::pod_garbage(&caches),
+        // Last, for it shares the caches that the others have made.
+        garbage::controller(informers, client, &served),
+    ];
+    if !options.pod_networks.is_empty() {
+        rows.push(nodes::cidrs(&caches, options.pod_networks));
+    }
+    rows
+}

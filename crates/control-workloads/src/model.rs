@@ -146,7 +146,8 @@ impl Model {
                 let mut old = self.objects.get(&id).unwrap_or_else(|| panic!("{id:?} is gone")).clone();
                 assert_eq!(meta::resource_version(&old), meta::resource_version(object), "stale update of {id:?}");
                 let is_status = matches!(write, Write::UpdateStatus { .. });
-                let fields: &[&str] = if is_status { &["status"] } else { &["metadata", "spec"] };
+                // As upstream, a deployment's annotations may be written along with its status.
+                let fields: &[&str] = if is_status { &["metadata", "status"] } else { &["metadata", "spec"] };
                 if !is_status && old["spec"] != object["spec"] {
                     let next = meta::generation(&old) + 1;
                     meta::set(&mut old, "generation", next);

@@ -16,7 +16,6 @@ mod sys;
 pub mod users;
 
 pub mod embedded;
-pub mod probe;
 pub mod runtime;
 pub mod spec;
 pub mod status;

@@ -90,11 +90,11 @@ impl Controller {
         self
     }
 
-    /// Keys from anywhere else: `attach` is handed the way to add them.
+    /// Keys from anywhere else: `attach` is handed the way to add them. Work begins once `synced` is over.
     #[must_use]
-    pub fn fed(mut self, attach: impl FnOnce(Adder) + Send + 'static) -> Self {
+    pub fn fed(mut self, attach: impl FnOnce(Adder) + Send + 'static, synced: impl Future<Output = ()> + Send + 'static) -> Self {
         let attach = Box::new(move |queue| attach(Adder(queue)));
-        self.sources.push(Source { attach, synced: std::future::ready(()).boxed() });
+        self.sources.push(Source { attach, synced: synced.boxed() });
         self
     }
 }

@@ -61,7 +61,11 @@ impl Informers {
         }
         let cache = Cache::<K>::new(selection);
         if *cache.selection() == Selection::everything() {
-            locked(&self.0.whole).entry(resource.group_resource()).or_insert_with(|| Arc::new(cache.clone()));
+            // A typed cache is what controllers read, so writes are awaited there.
+            let mut whole = locked(&self.0.whole);
+            if TypeId::of::<K>() != TypeId::of::<Reduced>() || !whole.contains_key(&resource.group_resource()) {
+                whole.insert(resource.group_resource(), Arc::new(cache.clone()));
+            }
         }
         caches.insert(id, Box::new(cache.clone()));
         locked(&self.0.tasks).spawn(informer::keep(self.0.client.clone(), resource, cache.clone()));

@@ -18,7 +18,6 @@ mod continue_token;
 pub mod convert;
 mod delete;
 pub mod entropy;
-mod fanout;
 mod faults;
 mod metadata;
 mod patch;
@@ -57,12 +56,11 @@ pub struct Registry {
     clock: Clock,
     entropy: Entropy,
     services: ServiceSettings,
-    fanout: fanout::Fanout,
 }
 
 impl Registry {
     pub fn new(store: Store, clock: Clock, entropy: Entropy, services: ServiceSettings) -> Self {
-        Registry { store, catalog: RwLock::new(Arc::clone(kinds::builtin())), clock, entropy, services, fanout: fanout::Fanout::default() }
+        Registry { store, catalog: RwLock::new(Arc::clone(kinds::builtin())), clock, entropy, services }
     }
 
     /// The kinds served at this moment.
@@ -117,6 +115,3 @@ impl Registry {
         Ok(form::encode(&stored))
     }
 }
-
-#[cfg(test)]
-mod tests;

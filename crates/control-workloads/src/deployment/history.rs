@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::names::safe_encode;
 use object::plan::{Change, Note, Plan, Reference};
-use serde_json::json;
 
 use super::{Rollout, rolling, scaling, size};
 use crate::claims::owner_reference;
@@ -52,7 +51,7 @@ fn next_revision(rollout: &Rollout<'_>) -> i64 {
     rollout.old.iter().map(|set| revision(set.metadata.annotations.as_ref())).max().unwrap_or(0) + 1
 }
 
-/// Brings the newest set and the deployment's own revision up to date. False when that took a step of its own.
+/// Brings the newest set up to date. False when that took a step of its own.
 pub(super) fn keep_newest(rollout: &Rollout<'_>, plan: &mut Plan) -> bool {
     let Some(newest) = &rollout.newest else { return true };
     let mut set = ReplicaSet::clone(newest);
@@ -68,15 +67,17 @@ pub(super) fn keep_newest(rollout: &Rollout<'_>, plan: &mut Plan) -> bool {
         plan.changes.push(Change::update(&set));
         return false;
     }
-    let wanted = newest.metadata.annotations.as_ref().and_then(|a| a.get(REVISION));
-    let shown = rollout.deployment.metadata.annotations.as_ref().and_then(|a| a.get(REVISION));
-    if let Some(wanted) = wanted.filter(|wanted| Some(*wanted) != shown) {
-        let resource_version = &rollout.deployment.metadata.resource_version;
-        let patch = json!({"metadata": {"annotations": {REVISION: wanted}, "resourceVersion": resource_version}});
-        plan.changes.push(Change::merge(rollout.deployment, "", patch));
-        return false;
-    }
     true
+}
+
+/// The deployment with its own revision brought up to date. Upstream writes it along with the status, which leaves the generation alone.
+pub(super) fn with_revision(rollout: &Rollout<'_>) -> Deployment {
+    let mut deployment = rollout.deployment.clone();
+    let revision = rollout.newest.as_ref().and_then(|set| set.metadata.annotations.as_ref()).and_then(|a| a.get(REVISION));
+    if let Some(revision) = revision {
+        deployment.metadata.annotations.get_or_insert_default().insert(REVISION.to_owned(), revision.clone());
+    }
+    deployment
 }
 
 /// Makes the set for a template that has none yet.

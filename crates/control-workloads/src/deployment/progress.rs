@@ -2,10 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus};
-use object::key::ObjectKey;
 use object::plan::{Change, Plan, Write};
 
-use super::history::subject;
+use super::history::{self, subject};
 use super::{Rollout, available, size};
 use crate::pods::whole_seconds;
 use crate::replica_set::nonzero;
@@ -185,21 +184,13 @@ fn note_replica_failure(rollout: &Rollout<'_>, status: &mut DeploymentStatus) {
     }
 }
 
-/// Puts the status into the plan unless another change of the deployment is in it already.
+/// Puts the status into the plan unless a status of the deployment is in it already.
 fn write(rollout: &Rollout<'_>, status: DeploymentStatus, plan: &mut Plan) {
-    let deployment = rollout.deployment;
-    if deployment.status.as_ref() == Some(&status) || touches_deployment(plan, &object::plan::key_of(&deployment.metadata)) {
-        return;
+    let wanted = Deployment { status: Some(status), ..history::with_revision(rollout) };
+    let is_told = plan.changes.iter().any(|change| matches!(change.write, Write::UpdateStatus { .. }));
+    if wanted != *rollout.deployment && !is_told {
+        plan.changes.push(Change::update_status(&wanted));
     }
-    plan.changes.push(Change::update_status(&Deployment { status: Some(status), ..deployment.clone() }));
-}
-
-fn touches_deployment(plan: &Plan, deployment: &ObjectKey) -> bool {
-    plan.changes.iter().any(|change| match &change.write {
-        Write::Patch { resource, key, .. } => resource.resource == "deployments" && key == deployment,
-        Write::UpdateStatus { .. } => true,
-        _ => false,
-    })
 }
 
 fn find<'a>(status: &'a DeploymentStatus, kind: &str) -> Option<&'a DeploymentCondition> {

@@ -104,8 +104,10 @@ fn a_changed_template_rolls_within_surge_and_unavailable() {
     change(&mut model, |d| d["spec"]["template"]["spec"]["containers"][0]["image"] = "b".into());
     expect![[r#"
         Scaled up replica set web-* from 0 to 1
-        Scaled down replica set web-* from 4 to 2
-        Scaled up replica set web-* from 1 to 3
+        Scaled down replica set web-* from 4 to 3
+        Scaled up replica set web-* from 1 to 2
+        Scaled down replica set web-* from 3 to 2
+        Scaled up replica set web-* from 2 to 3
         Scaled down replica set web-* from 2 to 1
         Scaled up replica set web-* from 3 to 4
         Scaled down replica set web-* from 1 to 0

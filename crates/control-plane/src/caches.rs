@@ -1,0 +1,106 @@
+//! The caches that several controllers read, and the ways into them. Each index is made once, here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use client::options::Selection;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use reconcile::{Cache, Index, Informers};
+
+use control_cluster::endpoints::slices::{MANAGED_BY, MANAGER, SERVICE_NAME};
+
+pub(crate) struct Caches {
+    pub(crate) pods: Cache<Pod>,
+    pub(crate) replica_sets: Cache<ReplicaSet>,
+    pub(crate) deployments: Cache<Deployment>,
+    pub(crate) services: Cache<Service>,
+    pub(crate) endpoints: Cache<Endpoints>,
+    pub(crate) slices: Cache<EndpointSlice>,
+    pub(crate) namespaces: Cache<Namespace>,
+    pub(crate) nodes: Cache<Node>,
+    pub(crate) leases: Cache<Lease>,
+    pub(crate) accounts: Cache<ServiceAccount>,
+    pub(crate) root_cas: Cache<ConfigMap>,
+
+    /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
+    pub(crate) pods_by_owner: Index<Pod>,
+    pub(crate) sets_by_owner: Index<ReplicaSet>,
+    pub(crate) pods_by_node: Index<Pod>,
+    /// By namespace and each label.
+    pub(crate) pods_by_label: Index<Pod>,
+    /// By namespace and the first pair of the selector: a pod it selects has that label.
+    pub(crate) services_by_selector: Index<Service>,
+    /// Those of the endpoint slice controller, by namespace and service.
+    pub(crate) slices_by_service: Index<EndpointSlice>,
+}
+
+impl Caches {
+    pub(crate) fn new(informers: &Informers) -> Arc<Self> {
+        let pods = informers.of::<Pod>();
+        let replica_sets = informers.of::<ReplicaSet>();
+        let services = informers.of::<Service>();
+        let slices = informers.of::<EndpointSlice>();
+        Arc::new(Caches {
+            pods_by_owner: pods.index(|pod| vec![owner_entry(&pod.metadata)]),
+            sets_by_owner: replica_sets.index(|set| vec![owner_entry(&set.metadata)]),
+            pods_by_node: pods.index(|pod| vec![control_workloads::pods::node_name(pod).to_owned()]),
+            pods_by_label: pods.index(|pod| label_entries(&pod.metadata)),
+            services_by_selector: services.index(|service| selector_entry(service).into_iter().collect()),
+            slices_by_service: slices.index(|slice| service_entry(&slice.metadata).into_iter().collect()),
+            pods,
+            replica_sets,
+            services,
+            slices,
+            deployments: informers.of(),
+            endpoints: informers.of(),
+            namespaces: informers.of(),
+            nodes: informers.of(),
+            accounts: informers.of(),
+            leases: informers.select(Selection::namespace("kube-node-lease")),
+            root_cas: informers.select(Selection::fields(format!("metadata.name={}", control_cluster::account::ROOT_CA))),
+        })
+    }
+
+    /// What an owner controls, and what it might adopt.
+    pub(crate) fn candidates<K: reconcile::cache::Cached>(index: &Index<K>, owner: &ObjectMeta) -> Vec<Arc<K>> {
+        let mut found = index.get(owner.uid.as_deref().unwrap_or(""));
+        found.extend(index.get(&orphans_of(owner.namespace.as_deref().unwrap_or(""))));
+        found
+    }
+}
+
+fn orphans_of(namespace: &str) -> String {
+    format!("orphans/{namespace}")
+}
+
+pub(crate) fn owner_entry(metadata: &ObjectMeta) -> String {
+    match metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)) {
+        Some(owner) => owner.uid.clone(),
+        None => orphans_of(metadata.namespace.as_deref().unwrap_or("")),
+    }
+}
+
+fn pair_entry(namespace: &str, (key, value): (&String, &String)) -> String {
+    format!("{namespace}/{key}={value}")
+}
+
+pub(crate) fn label_entries(metadata: &ObjectMeta) -> Vec<String> {
+    let namespace = metadata.namespace.as_deref().unwrap_or("");
+    metadata.labels.iter().flatten().map(|pair| pair_entry(namespace, pair)).collect()
+}
+
+pub(crate) fn selector_entry(service: &Service) -> Option<String> {
+    let selector: &BTreeMap<String, String> = service.spec.as_ref()?.selector.as_ref()?;
+    Some(pair_entry(service.metadata.namespace.as_deref().unwrap_or(""), selector.iter().next()?))
+}
+
+fn service_entry(slice: &ObjectMeta) -> Option<String> {
+    let labels = slice.labels.as_ref()?;
+    let is_ours = labels.get(MANAGED_BY).map(String::as_str) == Some(MANAGER);
+    let service = labels.get(SERVICE_NAME).filter(|_| is_ours)?;
+    Some(format!("{}/{service}", slice.namespace.as_deref().unwrap_or("")))
+}
