@@ -80,6 +80,7 @@ impl KernelTable {
             batch.add_table(&mark);
             layout::write(&mut batch, &self.settings);
             self.classes = HashSet::new();
+            classes.extend(layout::common_classes());
             HashMap::new()
         };
         self.add_classes(&mut batch, classes);
