@@ -9,7 +9,7 @@ mod forward;
 mod reply;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -53,6 +53,15 @@ pub struct DnsSettings {
     pub port: u16,
     /// The host's `resolv.conf`; its servers are asked for all names outside the cluster.
     pub resolv_conf: PathBuf,
+}
+
+/// The host's resolver configuration that is of use in other network namespaces too: where `/etc/resolv.conf` names the local
+/// stub of systemd-resolved, the file that names the servers behind it.
+pub fn host_resolv_conf() -> PathBuf {
+    const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
+    let usual = Path::new("/etc/resolv.conf");
+    let names_stub = std::fs::read_to_string(usual).is_ok_and(|text| text.lines().any(|line| line.trim() == "nameserver 127.0.0.53"));
+    if names_stub && Path::new(BEHIND_STUB).exists() { PathBuf::from(BEHIND_STUB) } else { usual.to_owned() }
 }
 
 /// Serves until the set is dropped. Tasks wait for an address that is not there yet or a port that is taken, and say so.

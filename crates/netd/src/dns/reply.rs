@@ -146,18 +146,23 @@ fn bytes_max(request: &Message, transport: Transport) -> usize {
     }
 }
 
-/// The message, or where it is too large its head with the sign to ask again over TCP. Additional records are no loss.
+/// The message, or where it is too large as many answers as fit and the sign to ask again over TCP (old C libraries make do
+/// with the part). Additional records are no loss.
 fn written(reply: &Message, bytes_max: usize) -> Vec<u8> {
-    let bytes = reply.to_vec().unwrap_or_default();
+    let mut bytes = reply.to_vec().unwrap_or_default();
     if bytes.len() <= bytes_max {
         return bytes;
     }
     let mut smaller = reply.clone();
     smaller.additionals.clear();
-    match smaller.to_vec() {
-        Ok(bytes) if bytes.len() <= bytes_max => bytes,
-        _ => reply.truncate().to_vec().unwrap_or_default(),
+    bytes = smaller.to_vec().unwrap_or_default();
+    while bytes.len() > bytes_max && !smaller.answers.is_empty() {
+        smaller.metadata.truncation = true;
+        let n_answers = smaller.answers.len();
+        smaller.answers.truncate((n_answers * bytes_max / bytes.len()).min(n_answers - 1));
+        bytes = smaller.to_vec().unwrap_or_default();
     }
+    bytes
 }
 
 fn add(reply: &mut Message, owner: &Name, domain: &str, answers: Vec<names::Record>, additional: Vec<names::Record>) {

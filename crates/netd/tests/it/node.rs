@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use net_link::namespace::Scratch;
 use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig, link_prefix};
-use net_plan::node_routes::Tunnels;
+use net_plan::node_routes::{Peer, Tunnels};
 use net_plan::rows::{NodeView, Owner};
 use net_plan::table::Table;
 use netd::host::{self, HostSettings, VXLAN_PORT};
@@ -69,10 +69,16 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(test: &str) -> Self {
-        let host = Scratch::with_addresses(&[ip(NODE_V4), ip(NODE_V6)]).expect("root may make a namespace");
-        let folder = Folder::new(test);
+        let addresses = [ip(NODE_V4), ip(NODE_V6)];
+        let host = Scratch::with_addresses(&addresses).expect("root may make a namespace");
+        Node::on(host, test, 0, &addresses)
+    }
+
+    /// Node `n` of the cluster on a host with these addresses.
+    pub(crate) fn on(host: Scratch, test: &str, n: u8, addresses: &[IpAddr]) -> Self {
+        let folder = Folder::new(&format!("{test}-{n}"));
         let cidr = |text: &str| text.parse().expect("a range");
-        let pod_cidrs = vec![cidr("10.244.0.0/24"), cidr("fd00:10:244::/64")];
+        let pod_cidrs = vec![cidr(&format!("10.244.{n}.0/24")), cidr(&format!("fd00:10:244:{n}::/64"))];
         let config = PodNetworkConfig { cluster: test.to_owned(), pod_cidrs: pod_cidrs.clone(), mtu: None, state_dir: folder.0.clone() };
         let settings = Settings {
             table: table_name(test),
@@ -84,8 +90,8 @@ impl Node {
             tunnel_link: host::tunnel_link(test),
         };
         let network = host.run(move || PodNetwork::open(config)).expect("the pod network opens");
-        let addresses = vec![ip(NODE_V4), ip(NODE_V6)];
-        let view = NodeView { name: "node-1".to_owned(), zone: None, addresses, dns_addresses: settings.dns_addresses.clone() };
+        let dns_addresses = settings.dns_addresses.clone();
+        let view = NodeView { name: format!("node-{n}"), zone: None, addresses: addresses.to_vec(), dns_addresses };
         let mut node = Node {
             host,
             pods: HashMap::new(),
@@ -139,7 +145,7 @@ impl Node {
             .map(|name| {
                 let addresses = self.pods[name].addresses;
                 let address = if ipv4 { addresses.ipv4.map(IpAddr::V4) } else { addresses.ipv6.map(IpAddr::V6) };
-                serde_json::json!({"addresses": [address.expect("dual stack")], "conditions": {"ready": true}, "nodeName": "node-1"})
+                serde_json::json!({"addresses": [address.expect("dual stack")], "conditions": {"ready": true}, "nodeName": self.view.name})
             })
             .collect();
         let family = if ipv4 { "IPv4" } else { "IPv6" };
@@ -148,7 +154,14 @@ impl Node {
 
     /// So that the node itself finds a way to a service address.
     pub(crate) fn set_up_services(&self) {
-        let settings = HostSettings {
+        let settings = self.host_settings(Tunnels::WhereNeeded);
+        self.host
+            .run(move || host::set_up_services(&settings).and_then(|()| host::set_up_services(&settings)))
+            .expect("the routes are set");
+    }
+
+    fn host_settings(&self, tunnels: Tunnels) -> HostSettings {
+        HostSettings {
             cluster: self.cluster.clone(),
             node_name: self.view.name.clone(),
             addresses: self.view.addresses.clone(),
@@ -156,13 +169,22 @@ impl Node {
             cluster_pod_cidrs: self.settings.cluster_pod_cidrs.clone(),
             service_cidrs: self.settings.service_cidrs.clone(),
             dns_addresses: self.settings.dns_addresses.clone(),
-            tunnels: Tunnels::WhereNeeded,
+            tunnels,
             vxlan_id: 1,
             vxlan_port: VXLAN_PORT,
-        };
-        self.host
-            .run(move || host::set_up_services(&settings).and_then(|()| host::set_up_services(&settings)))
-            .expect("the routes are set");
+        }
+    }
+
+    /// Makes the routes to the other nodes' pods, twice.
+    pub(crate) fn set_routes(&self, tunnels: Tunnels, others: &[&Node]) {
+        let settings = self.host_settings(tunnels);
+        let peers: Vec<Peer> = others.iter().map(|other| other.as_peer()).collect();
+        let set = move || host::set_routes(&settings, &peers).and_then(|()| host::set_routes(&settings, &peers));
+        self.host.run(set).expect("the routes are set");
+    }
+
+    fn as_peer(&self) -> Peer {
+        Peer { name: self.view.name.clone(), addresses: self.view.addresses.clone(), pod_cidrs: self.settings.pod_cidrs.clone() }
     }
 
     pub(crate) fn host_asks(&self, address: &str, port: u16) -> String {
