@@ -18,7 +18,8 @@ mod tests;
 use std::time::Duration;
 
 use client::Client;
-use control_cluster::node_cidr::Pool;
+/// A pod network that nodes get shares of.
+pub use control_cluster::node_cidr::Pool;
 use object::time::Clock;
 use reconcile::driver::Running;
 use reconcile::{Controller, Driver, Informers, Recorder};

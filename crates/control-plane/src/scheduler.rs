@@ -29,7 +29,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Upstream: `podMaxInUnschedulablePodsDuration`: a guard against a change nobody thought of.
 const TRY_ANYWAY: Duration = Duration::from_secs(300);
 
-pub fn controller(informers: &Informers, options: Options) -> Controller {
+pub(crate) fn controller(informers: &Informers, options: Options) -> Controller {
     let (pods, nodes, namespaces) = (informers.of::<Pod>(), informers.of::<Node>(), informers.of::<Namespace>());
     let inbox = Arc::new(Inbox::default());
     let scheduler = Mutex::new(Scheduler { cluster: Cluster::new(options), pending: BTreeMap::new(), generation: 0 });

@@ -12,6 +12,7 @@ use std::time::Duration;
 use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::Client;
+use control_plane::{ControlPlane, Pool};
 use object::time::Clock;
 use pki::token::TokenKey;
 use pki::{Authority, KeyPair, Leaf};
@@ -68,14 +69,16 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
 
     daemon::notify("STATUS=starting controllers");
     let control_client = client_as(&api, "kube-controller-manager", "system:kube-controller-manager", &[authz::PRIVILEGED_GROUP]);
-    let informers = reconcile::Informers::new(control_client.clone());
-    let driver = reconcile::Driver {
-        client: control_client.clone(),
-        recorder: reconcile::Recorder::start(control_client.clone(), clock.clone()).0,
-        informers: informers.clone(),
-        clock: clock.clone(),
-    };
-    let control = driver.start(vec![control_plane::scheduler(&informers, Default::default())]);
+    let control = ControlPlane::start(
+        control_client,
+        clock.clone(),
+        control_plane::Options {
+            root_ca: credentials.authority.certificate_pem().to_owned(),
+            pod_networks: options.pod_ranges.texts().iter().filter_map(|text| Pool::parse(text)).collect(),
+            scheduler: Default::default(),
+        },
+    )
+    .await;
 
     daemon::notify("STATUS=starting the node");
     let registry_listener = TcpListener::bind(("127.0.0.1", options.registry_port)).await.map_err(|e| {
