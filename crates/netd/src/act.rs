@@ -69,7 +69,7 @@ fn carry_out_table(table: Option<KernelTable>, work: TableWork) -> (Option<Kerne
 
 /// Lets packets from 127.0.0.0/8 go out on these links. The table's guard keeps pods from the host's loopback services, so
 /// it stands before.
-fn open_to_loopback(links: &[String]) -> Result<()> {
+pub fn open_to_loopback(links: &[String]) -> Result<()> {
     let mut socket = RouteSocket::open()?;
     for link in links {
         let settings = LinkSettings { ipv4: &[(Ipv4Setting::RouteLocalnet, 1)], ..LinkSettings::default() };
@@ -78,7 +78,8 @@ fn open_to_loopback(links: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn forget(stale: &[Stale]) -> Result<()> {
+/// Forgets UDP flows that lead to former backends.
+pub fn forget(stale: &[Stale]) -> Result<()> {
     for ipv4 in [true, false] {
         let of_family: Vec<&Stale> = stale.iter().filter(|stale| stale.front.ip.is_ipv4() == ipv4).collect();
         if !of_family.is_empty() {

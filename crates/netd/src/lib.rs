@@ -6,7 +6,7 @@
 //! Invariant: connections outlive this process. Whatever stands in the kernel is compared and taken over, never torn down first.
 //! Invariant: only links, routes, rules and settings of this cluster are touched, and `agent::reset` removes them all.
 
-mod act;
+pub mod act;
 pub mod agent;
 pub mod dns;
 pub mod host;

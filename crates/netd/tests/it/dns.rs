@@ -36,17 +36,21 @@ fn names() -> SharedNames {
     SharedNames::new(names)
 }
 
-async fn free_port() -> u16 {
-    let socket = UdpSocket::bind((SERVER, 0)).await.expect("a port");
-    socket.local_addr().expect("bound").port()
+/// A port that is free for both transports.
+async fn free_port(ip: IpAddr) -> (UdpSocket, TcpListener) {
+    loop {
+        let tcp = TcpListener::bind((ip, 0)).await.expect("a port");
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().expect("bound")).await {
+            return (udp, tcp);
+        }
+    }
 }
 
 /// A resolver that knows every name below `example.com`, cuts what it says of `large.example.com` over UDP, and does not
 /// answer its first question, so that asking again is tried.
 async fn resolver() -> SocketAddr {
-    let udp = UdpSocket::bind((SERVER, 0)).await.expect("a port");
+    let (udp, tcp) = free_port(SERVER).await;
     let address = udp.local_addr().expect("bound");
-    let tcp = TcpListener::bind(address).await.expect("the same port");
     tokio::spawn(async move {
         let mut buffer = [0; 512];
         let mut is_first = true;
@@ -127,14 +131,15 @@ fn question(name: &str, kind: RecordType, edns: Option<u16>) -> Message {
 }
 
 async fn server(folder: &Path) -> (SocketAddr, tokio::task::JoinSet<()>) {
-    let port = free_port().await;
+    // The server never asks its own addresses, whatever the port.
+    let own = "127.0.0.2".parse().expect("an address");
+    let port = free_port(own).await.0.local_addr().expect("bound").port();
     let upstream = resolver().await;
     let resolv_conf = folder.join("resolv.conf");
     std::fs::write(&resolv_conf, format!("search lan\nnameserver [{}]:{}\n", upstream.ip(), upstream.port())).expect("written");
-    // Own addresses are never asked; here the resolver's differs by its port alone.
-    let settings = DnsSettings { addresses: vec!["127.0.0.2".parse().expect("an address")], port, resolv_conf };
+    let settings = DnsSettings { addresses: vec![own], port, resolv_conf };
     let tasks = serve(settings, names());
-    let address = SocketAddr::new("127.0.0.2".parse().expect("an address"), port);
+    let address = SocketAddr::new(own, port);
     while TcpStream::connect(address).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -214,10 +219,10 @@ fn other_names_are_forwarded() {
         ],
         expect![[r#"
             A www.example.com.: NoError [www.example.com. 60 IN A 203.0.113.1]
-              over TCP: ServFail ra
-            A large.example.com.: ServFail ra
-            A nobody.example.org.: ServFail ra
-            A out.default.svc.cluster.local.: ServFail aa ra [out.default.svc.cluster.local. 5 IN CNAME www.example.com.]
+            A large.example.com.: NoError tc
+              over TCP: NoError [large.example.com. 60 IN A 203.0.113.1]
+            A nobody.example.org.: NXDomain
+            A out.default.svc.cluster.local.: NoError aa ra [out.default.svc.cluster.local. 5 IN CNAME www.example.com.] [www.example.com. 60 IN A 203.0.113.1]
             CNAME out.default.svc.cluster.local.: NoError aa ra [out.default.svc.cluster.local. 5 IN CNAME www.example.com.]
         "#]],
     );

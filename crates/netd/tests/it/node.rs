@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use net_link::namespace::Scratch;
-use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig, link_prefix};
+use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig, link_name, link_prefix};
+use net_link::route::{Changes, Ipv4Setting, LinkSettings, Route, RouteSocket, Via};
 use net_plan::node_routes::{Peer, Tunnels};
 use net_plan::rows::{NodeView, Owner};
 use net_plan::table::Table;
 use netd::host::{self, HostSettings, VXLAN_PORT};
 use netd::kernel::{KernelTable, Settings, table_name};
+use object::cidr::Cidr;
 use object::key::ObjectKey;
 use serde_json::Value;
 
@@ -39,7 +42,9 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 pub(crate) struct Folder(pub(crate) PathBuf);
 impl Folder {
     pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("coracle-netd-{}-{name}", std::process::id()));
+        static N_FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let n = N_FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("coracle-netd-{}-{name}-{n}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a temporary folder");
         Folder(path)
     }
@@ -119,6 +124,7 @@ impl Node {
         let scratch = Scratch::new().expect("root may make a namespace");
         let (network, path) = (self.network.clone(), scratch.path().to_owned());
         let addresses = self.host.run(move || network.attach(name, &path)).expect("the pod is attached");
+        scratch.run(move || serve_udp(UdpSocket::bind(("::", SERVER_PORT)).expect("the port is free"), name));
         scratch.run(move || serve(TcpListener::bind(("::", SERVER_PORT)).expect("the port is free"), name));
         self.pods.insert(name, Pod { scratch, addresses });
     }
@@ -135,7 +141,45 @@ impl Node {
     pub(crate) fn set(&mut self, owner: Owner, rows: net_plan::rows::Rows) {
         let change = self.table.lock().expect("not poisoned").set(&owner, rows);
         let kernel = self.kernel.clone().expect("adopted in `new`");
-        self.host.run(move || kernel.lock().expect("not poisoned").apply(&change)).expect("the change is carried out");
+        self.host
+            .run(move || kernel.lock().expect("not poisoned").apply(&change).and_then(|()| netd::act::forget(&change.stale)))
+            .expect("the change is carried out");
+    }
+
+    /// The rows of a pod's host ports, and its link opened to what comes from loopback.
+    pub(crate) fn host_ports(&mut self, name: &str, spec: Value) {
+        let pod = serde_json::from_value(serde_json::json!({"metadata": {"uid": name}, "spec": spec})).expect("a pod");
+        let addresses: Vec<IpAddr> = self.pods[name].addresses.iter().collect();
+        self.set(Owner::Pod(name.to_owned()), net_plan::host_ports::rows(&pod, &addresses, &self.view));
+        let link = link_name(&self.cluster, name);
+        self.host.run(move || netd::act::open_to_loopback(&[link])).expect("the link is open");
+    }
+
+    pub(crate) fn serve_on_loopback(&self, port: u16) {
+        self.host.run(move || serve(TcpListener::bind(("127.0.0.1", port)).expect("the port is free"), "loopback"));
+    }
+
+    /// Sends a packet for that address to the node, although the pod has a loopback of its own.
+    pub(crate) fn pod_routes_to_node(&self, name: &str, address: &'static str, port: u16) -> String {
+        let pod = &self.pods[name].scratch;
+        let set = pod.run(move || {
+            let mut socket = RouteSocket::open()?;
+            let (lo, eth0) = (socket.link("lo")?, socket.link("eth0")?);
+            let mut changes = Changes::default();
+            let settings = LinkSettings { ipv4: &[(Ipv4Setting::RouteLocalnet, 1)], ..LinkSettings::default() };
+            changes.set_link("eth0", &settings).delete_address(lo.index, ip(address), 8);
+            changes.add_route(&Route { to: Cidr::host(ip(address)), via: Via::Gateway(eth0.index, ip("169.254.1.1")), source: None });
+            socket.commit(&mut changes)
+        });
+        set.expect("the way leads out");
+        ask(pod, address, port)
+    }
+
+    pub(crate) fn udp_client(&self, name: &str, address: &str, port: u16) -> UdpClient {
+        let scratch = &self.pods[name].scratch;
+        let socket = scratch.run(|| UdpSocket::bind(("0.0.0.0", 0))).expect("a port");
+        socket.set_read_timeout(Some(Duration::from_millis(500))).expect("set");
+        UdpClient { socket, to: SocketAddr::new(ip(address), port) }
     }
 
     /// A slice of the family with these pods, all ready, port name `http`.
@@ -149,7 +193,7 @@ impl Node {
             })
             .collect();
         let family = if ipv4 { "IPv4" } else { "IPv6" };
-        serde_json::json!({"metadata": {}, "addressType": family, "ports": [{"name": "http", "port": SERVER_PORT, "protocol": "TCP"}], "endpoints": endpoints})
+        serde_json::json!({"metadata": {}, "addressType": family, "ports": [{"name": "http", "port": SERVER_PORT, "protocol": "TCP"}, {"name": "http", "port": SERVER_PORT, "protocol": "UDP"}], "endpoints": endpoints})
     }
 
     /// So that the node itself finds a way to a service address.
@@ -213,6 +257,29 @@ fn serve(listener: TcpListener, name: &'static str) {
             let _ = write!(stream, "{name} sees {from}");
         }
     });
+}
+
+fn serve_udp(socket: UdpSocket, name: &'static str) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(name.as_bytes(), from);
+        }
+    });
+}
+
+/// A client that keeps its port.
+pub(crate) struct UdpClient {
+    socket: UdpSocket,
+    to: SocketAddr,
+}
+
+impl UdpClient {
+    pub(crate) fn ask(&mut self) -> String {
+        let mut buffer = [0; 16];
+        let asked = self.socket.send_to(b"?", self.to).and_then(|_| self.socket.recv(&mut buffer));
+        asked.map_or_else(|_| "nobody".to_owned(), |len| String::from_utf8_lossy(&buffer[..len]).into_owned())
+    }
 }
 
 /// What the server answers, or in a word why it did not.

@@ -124,3 +124,44 @@ fn a_new_process_takes_over_and_reset_leaves_nothing() {
     let links = node.host.run(|| net_link::route::RouteSocket::open().and_then(|mut socket| socket.links())).expect("links");
     assert_eq!(links.iter().map(|link| link.name.as_str()).filter(|name| name.starts_with("cor")).count(), 0);
 }
+
+#[test]
+fn host_ports_lead_to_their_pod_also_from_loopback() {
+    if !may_run("host_ports_lead_to_their_pod_also_from_loopback") {
+        return;
+    }
+    let mut node = Node::new("host-port");
+    node.pod("client");
+    node.pod("a");
+    let ports = json!([{"containerPort": 8080, "hostPort": 9000}, {"containerPort": 8080, "hostPort": 9001, "hostIP": "127.0.0.1"}]);
+    node.host_ports("a", json!({"containers": [{"name": "a", "ports": ports}]}));
+    assert_eq!(node.pod_asks("client", NODE_V4, 9000), "a sees 10.244.0.1");
+    assert_eq!(node.pod_asks("a", NODE_V6, 9000), format!("a sees {NODE_V6}"), "itself");
+    assert!(node.host_asks(NODE_V4, 9000).starts_with("a sees"));
+    assert_eq!(node.host_asks("127.0.0.1", 9001), format!("a sees {NODE_V4}"));
+    // What listens on the node's loopback address alone stays closed to pods.
+    node.serve_on_loopback(7000);
+    assert!(node.host_asks("127.0.0.1", 7000).starts_with("loopback sees"));
+    assert_eq!(node.pod_routes_to_node("a", "127.0.0.1", 7000), "TimedOut");
+}
+
+#[test]
+fn udp_clients_move_on_when_their_backend_goes() {
+    if !may_run("udp_clients_move_on_when_their_backend_goes") {
+        return;
+    }
+    let mut node = Node::new("udp");
+    for name in ["client", "a", "b"] {
+        node.pod(name);
+    }
+    let udp = || service(json!({"ports": [{"name": "http", "port": 80, "protocol": "UDP"}]}));
+    node.service(udp(), &[node.slice(true, &["a"])]);
+    let mut client = node.udp_client("client", V4, 80);
+    assert_eq!(client.ask(), "a");
+    node.service(udp(), &[node.slice(true, &["b"])]);
+    assert_eq!(client.ask(), "b", "from the same port");
+    node.service(udp(), &[]);
+    assert_eq!(client.ask(), "nobody");
+    node.service(udp(), &[node.slice(true, &["a"])]);
+    assert_eq!(client.ask(), "a");
+}
