@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::body::Body;
 use crate::negotiate::{Format, Shape, Wanted};
+use crate::table;
 
 /// Small records are copied together, so that a list of many does not become many tiny frames.
 const PIECE_LEN: usize = 64 * 1024;
@@ -100,7 +101,7 @@ impl Encoder<'_> {
         match self.wanted.shape {
             Shape::AsIs => object,
             Shape::Metadata(version) => partial(&object, version),
-            Shape::Table(version) => crate::seam::table_event(self.resource, version, object, is_first),
+            Shape::Table(style) => table::of_one(self.registry, self.resource, style, object, is_first),
         }
     }
 
@@ -154,7 +155,7 @@ impl Encoder<'_> {
             items.push(self.registry.decode(self.resource, &stored)?);
         }
         let value = match self.wanted.shape {
-            Shape::Table(version) => crate::seam::table(self.resource, version, &items, &metadata),
+            Shape::Table(style) => table::of_list(self.registry, self.resource, style, &items, metadata),
             Shape::Metadata(version) => {
                 let items: Vec<Value> = items.iter().map(|object| partial(object, version)).collect();
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata, "items": items})

@@ -7,9 +7,10 @@ use http::{HeaderMap, Method, header};
 use object::status::Status;
 
 use crate::body::RequestBody;
-use crate::negotiate::{self, Format, Wanted};
+use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::query::Query;
 use crate::request_info::RequestInfo;
+use crate::table::Include;
 
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -29,7 +30,11 @@ impl Call {
     }
 
     pub(crate) fn wanted(&self, shapes: bool) -> Result<Wanted, Status> {
-        negotiate::wanted(self.header(header::ACCEPT), shapes)
+        let mut wanted = negotiate::wanted(self.header(header::ACCEPT), shapes)?;
+        if let Shape::Table(style) = &mut wanted.shape {
+            style.include = Include::parse(self.query.get("includeObject").unwrap_or(""))?;
+        }
+        Ok(wanted)
     }
 
     pub(crate) fn sent_format(&self) -> Result<Format, Status> {

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::answer::{self, Encoder};
 use crate::negotiate::{Format, Shape};
+use crate::table;
 
 /// Documents kept for other watchers: each gets to an event within moments of the others.
 const N_SHARED_MAX: usize = 256;
@@ -109,7 +110,7 @@ impl Frames<'_> {
         let object = match self.encoder.wanted.shape {
             Shape::AsIs => kind,
             Shape::Metadata(version) => answer::partial(&kind, version),
-            Shape::Table(version) => crate::seam::table_bookmark(version, &metadata),
+            Shape::Table(style) => table::of_bookmark(style, &metadata),
         };
         self.frame("BOOKMARK", &object)
     }

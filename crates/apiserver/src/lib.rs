@@ -29,10 +29,10 @@ mod query;
 mod request_info;
 mod resources;
 mod reviews;
-mod seam;
 mod serve;
 mod special;
 mod start;
+mod table;
 mod tokens;
 mod version;
 

@@ -2,6 +2,8 @@
 
 use object::status::Status;
 
+use crate::table::{Include, Style};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -13,7 +15,7 @@ pub(crate) enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     AsIs,
-    Table(&'static str),
+    Table(Style),
     /// `PartialObjectMetadata` or its list.
     Metadata(&'static str),
 }
@@ -90,7 +92,7 @@ fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
     let shape = match param("as") {
         None => Shape::AsIs,
         Some(_) if !shapes || param("g") != Some("meta.k8s.io") || version.is_empty() => return None,
-        Some("Table") => Shape::Table(version),
+        Some("Table") => Shape::Table(Style { version, include: Include::default() }),
         Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Shape::Metadata(version),
         Some(_) => return None,
     };
@@ -146,7 +148,7 @@ mod tests {
         check("application/vnd.kubernetes.protobuf,application/json", Some((Format::Protobuf, Shape::AsIs)));
         check(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
-            Some((Format::Json, Shape::Table("v1"))),
+            Some((Format::Json, Shape::Table(Style { version: "v1", include: Include::Metadata }))),
         );
         check(
             "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.9",

@@ -28,7 +28,13 @@ pub fn zero(catalog: &Catalog, ty: TypeId) -> Value {
 }
 
 /// What is wrong, with the way to it gathered while walking back up.
-enum Mismatch {
+struct Mismatch {
+    cause: Cause,
+    /// Go goes on after a mismatch and reports the first at the end; but what a type's own decoder returns ends it at once.
+    is_final: bool,
+}
+
+enum Cause {
     Type {
         found: String,
         wanted: String,
@@ -41,32 +47,68 @@ enum Mismatch {
 
 impl Mismatch {
     fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
-        Mismatch::Type { found: found.into(), wanted: wanted.into(), owner: String::new(), path: Vec::new() }
+        let cause = Cause::Type { found: found.into(), wanted: wanted.into(), owner: String::new(), path: Vec::new() };
+        Mismatch { cause, is_final: false }
+    }
+
+    fn text(text: impl Into<String>) -> Self {
+        Mismatch { cause: Cause::Text(text.into()), is_final: false }
+    }
+
+    fn into_final(self) -> Self {
+        Mismatch { is_final: true, ..self }
+    }
+
+    /// From a decoder inside a decoder: the fields on the way stay, but the outer struct gives its name.
+    fn from_inner(mut self) -> Self {
+        if let Cause::Type { owner, .. } = &mut self.cause {
+            owner.clear();
+        }
+        self.into_final()
     }
 
     /// Go: `errorContext` names the struct that holds the field, and all fields on the way without indexes and map keys.
-    fn below(self, ty: &Type, field: &Field) -> Self {
-        let Mismatch::Type { found, wanted, mut owner, mut path } = self else { return self };
-        if path.is_empty() {
-            owner = go_struct(&ty.name).rsplit('.').next().unwrap_or("").to_owned();
+    fn below(mut self, ty: &Type, field: &Field) -> Self {
+        if let Cause::Type { owner, path, .. } = &mut self.cause {
+            if owner.is_empty() {
+                *owner = go_struct(&ty.name).rsplit('.').next().unwrap_or("").to_owned();
+            }
+            path.push(field.name.clone());
+            path.extend(field.inlined.rsplit('.').filter(|part| !part.is_empty()).map(str::to_owned));
         }
-        path.push(field.name.clone());
-        path.extend(field.inlined.rsplit('.').filter(|part| !part.is_empty()).map(str::to_owned));
-        Mismatch::Type { found, wanted, owner, path }
+        self
     }
 
     fn into_text(self) -> String {
-        match self {
-            Mismatch::Text(text) => text,
-            Mismatch::Type { found, wanted, path, .. } if path.is_empty() => {
+        match self.cause {
+            Cause::Text(text) => text,
+            Cause::Type { found, wanted, path, .. } if path.is_empty() => {
                 format!("json: cannot unmarshal {found} into Go value of type {wanted}")
             }
-            Mismatch::Type { found, wanted, owner, mut path } => {
+            Cause::Type { found, wanted, owner, mut path } => {
                 path.reverse();
                 format!("json: cannot unmarshal {found} into Go struct field {owner}.{} of type {wanted}", path.join("."))
             }
         }
     }
+}
+
+/// Keeps the fault that Go would report: the first final one, else the first.
+fn keep(kept: &mut Option<Mismatch>, result: Result<(), Mismatch>) {
+    if let Err(new) = result
+        && kept.as_ref().is_none_or(|old| new.is_final && !old.is_final)
+    {
+        *kept = Some(new);
+    }
+}
+
+fn walk_all<'a>(
+    values: impl Iterator<Item = &'a mut Value>,
+    mut walk: impl FnMut(&mut Value) -> Result<(), Mismatch>,
+) -> Result<(), Mismatch> {
+    let mut fault = None;
+    values.for_each(|value| keep(&mut fault, walk(value)));
+    fault.map_or(Ok(()), Err)
 }
 
 /// `io.k8s.api.core.v1.Container` is Go's `v1.Container`.
@@ -123,9 +165,7 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
     let wrong = |value: &Value| Err(Mismatch::new(json_kind(value), go_type(catalog, shape, named)));
     match (shape, &mut *value) {
         (Shape::Struct(id), Value::Object(map)) => walk_struct(catalog, catalog.get(*id), map),
-        (Shape::List(item), Value::Array(items)) => {
-            items.iter_mut().try_for_each(|value| walk_item(catalog, item, item_name(named), value))
-        }
+        (Shape::List(item), Value::Array(items)) => walk_all(items.iter_mut(), |value| walk_item(catalog, item, item_name(named), value)),
         (Shape::Map(item), Value::Object(map)) => map.values_mut().try_for_each(|value| walk_item(catalog, item, item_name(named), value)),
         (Shape::Bool, Value::Bool(_)) | (Shape::String, Value::String(_)) => Ok(()),
         (Shape::Int32, Value::Number(n)) => match n.as_i64() {
@@ -140,7 +180,12 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
             plain_numbers(value);
             Ok(())
         }
-        (Shape::Bytes, Value::String(text)) => canonical_base64(text).map_err(Mismatch::Text).map(|canonical| *text = canonical),
+        (Shape::Bytes, Value::String(text)) => canonical_base64(text).map_err(Mismatch::text).map(|canonical| *text = canonical),
+        // Go reads a list of numbers as bytes too; of such a list only the empty one is seen.
+        (Shape::Bytes, Value::Array(items)) if items.is_empty() => {
+            *value = Value::from("");
+            Ok(())
+        }
         (Shape::Quantity, _) => quantity(value),
         (Shape::IntOrString, _) => int_or_string(value),
         (Shape::Time, _) => as_text(value, &scalar::canonical_time),
@@ -156,6 +201,8 @@ fn walk_item(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -
     if value.is_null() {
         *value = match shape {
             Shape::Bytes => Value::from(""),
+            // A map's list is a message of its own in protobuf, so there it is not lost.
+            Shape::List(_) => Value::Array(Vec::new()),
             shape => zero_of(catalog, shape),
         };
         return Ok(());
@@ -167,12 +214,10 @@ fn walk_struct(catalog: &Catalog, ty: &Type, map: &mut Map<String, Value>) -> Re
     let mut fault = None;
     map.retain(|name, value| {
         let Some(field) = ty.field(name) else { return false };
-        if value.is_null() || fault.is_some() {
+        if value.is_null() {
             return false;
         }
-        if let Err(mismatch) = walk(catalog, &field.shape, &field.go_type, value) {
-            fault = Some(mismatch.below(ty, field));
-        }
+        keep(&mut fault, walk(catalog, &field.shape, &field.go_type, value).map_err(|mismatch| mismatch.below(ty, field)));
         !is_left_out(catalog, field, value)
     });
     if let Some(mismatch) = fault {
@@ -187,15 +232,14 @@ fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
     let is_empty_container = match (&field.shape, value) {
         (Shape::List(_), Value::Array(items)) => items.is_empty(),
         (Shape::Map(_), Value::Object(map)) => map.is_empty(),
-        (Shape::Bytes, Value::String(text)) => text.is_empty(),
         _ => false,
     };
     if field.pointer {
         return false;
     }
-    // Without `omitempty` the field comes back as null.
+    // Protobuf cannot tell an empty list from none: without `omitempty` the field comes back as null.
     if is_empty_container {
-        return true;
+        return field.omit_empty || (field.tag != 0 && !field.is_message_list());
     }
     if field.omit_zero && *value == zero_of(catalog, &field.shape) {
         return true;
@@ -204,7 +248,7 @@ fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
         && match value {
             Value::Bool(b) => !b,
             Value::Number(n) => matches!(field.shape, Shape::Int32 | Shape::Int64 | Shape::Double) && n.as_f64() == Some(0.0),
-            Value::String(text) => field.shape == Shape::String && text.is_empty(),
+            Value::String(text) => matches!(field.shape, Shape::String | Shape::Bytes) && text.is_empty(),
             _ => false,
         }
 }
@@ -269,7 +313,7 @@ fn quantity(value: &mut Value) -> Result<(), Mismatch> {
         Value::String(text) => Quantity::parse(text.trim()),
         other => Quantity::parse(&other.to_string()),
     };
-    *value = Value::from(quantity.map_err(|e| Mismatch::Text(e.to_owned()))?.to_string());
+    *value = Value::from(quantity.map_err(|e| Mismatch::text(e).into_final())?.to_string());
     Ok(())
 }
 
@@ -277,17 +321,14 @@ fn int_or_string(value: &Value) -> Result<(), Mismatch> {
     match value {
         Value::String(_) => Ok(()),
         Value::Number(n) if n.as_i64().is_some_and(|i| i32::try_from(i).is_ok()) => Ok(()),
-        Value::Number(n) => Err(Mismatch::Text(Mismatch::new(format!("number {n}"), "int32").into_text())),
-        other => Err(Mismatch::Text(Mismatch::new(json_kind(other), "int32").into_text())),
+        Value::Number(n) => Err(Mismatch::new(format!("number {n}"), "int32").into_final()),
+        other => Err(Mismatch::new(json_kind(other), "int32").into_final()),
     }
 }
 
 fn as_text(value: &mut Value, canonical: &dyn Fn(&str) -> Result<String, String>) -> Result<(), Mismatch> {
-    let Value::String(text) = value else {
-        // Go: these types decode themselves, so the error knows no field.
-        return Err(Mismatch::Text(Mismatch::new(json_kind(value), "string").into_text()));
-    };
-    *text = canonical(text).map_err(Mismatch::Text)?;
+    let Value::String(text) = value else { return Err(Mismatch::new(json_kind(value), "string").into_final()) };
+    *text = canonical(text).map_err(|e| Mismatch::text(e).into_final())?;
     Ok(())
 }
 
@@ -313,18 +354,15 @@ fn first_bad_base64(text: &str) -> usize {
 
 fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value: &mut Value) -> Result<(), Mismatch> {
     let shape = Shape::Struct(schema);
-    // These decode themselves: what is wrong inside does not know where it stands.
-    let detached = |mismatch: Mismatch| Mismatch::Text(mismatch.into_text());
-    match (other, &mut *value) {
-        (_, Value::Object(_)) => walk(catalog, &shape, "", value).map_err(detached),
-        (SchemaAlternative::Schemas, Value::Array(items)) => {
-            items.iter_mut().try_for_each(|item| walk_item(catalog, &shape, "", item)).map_err(detached)
+    let result = match (other, &mut *value) {
+        (_, Value::Object(_)) => walk(catalog, &shape, "", value),
+        (SchemaAlternative::Schemas, Value::Array(items)) => walk_all(items.iter_mut(), |item| walk_item(catalog, &shape, "", item)),
+        (SchemaAlternative::Strings, Value::Array(items)) => {
+            walk_all(items.iter_mut(), |item| walk_item(catalog, &Shape::String, "", item))
         }
         (SchemaAlternative::Bool, Value::Bool(_)) => Ok(()),
-        (SchemaAlternative::Strings, Value::Array(items)) => {
-            items.iter_mut().try_for_each(|item| walk_item(catalog, &Shape::String, "", item)).map_err(detached)
-        }
-        (SchemaAlternative::Bool, _) => Err(Mismatch::Text("boolean or JSON schema expected".to_owned())),
-        (_, value) => Err(detached(Mismatch::new(json_kind(value), "v1.JSONSchemaProps"))),
-    }
+        (SchemaAlternative::Bool, _) => Err(Mismatch::text("boolean or JSON schema expected")),
+        (_, value) => Err(Mismatch::new(json_kind(value), "v1.JSONSchemaProps")),
+    };
+    result.map_err(Mismatch::from_inner)
 }

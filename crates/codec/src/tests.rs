@@ -118,7 +118,11 @@ fn wrong_types_are_refused_in_gos_words() {
         ),
         (
             json!({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"targetPort": true}]}}),
-            "json: cannot unmarshal bool into Go value of type int32",
+            "json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
+        ),
+        (
+            pod(json!({"hostNetwork": 1, "containers": [{"resources": {"limits": {"cpu": "much"}}}]})),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
     ] {
         check_mismatch(input, expected);

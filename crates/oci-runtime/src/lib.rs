@@ -16,6 +16,7 @@ mod sys;
 pub mod users;
 
 pub mod embedded;
+pub mod probe;
 pub mod runtime;
 pub mod spec;
 pub mod status;

@@ -18,6 +18,7 @@ mod continue_token;
 pub mod convert;
 mod delete;
 pub mod entropy;
+mod fanout;
 mod faults;
 mod metadata;
 mod patch;
@@ -56,11 +57,12 @@ pub struct Registry {
     clock: Clock,
     entropy: Entropy,
     services: ServiceSettings,
+    fanout: fanout::Fanout,
 }
 
 impl Registry {
     pub fn new(store: Store, clock: Clock, entropy: Entropy, services: ServiceSettings) -> Self {
-        Registry { store, catalog: RwLock::new(Arc::clone(kinds::builtin())), clock, entropy, services }
+        Registry { store, catalog: RwLock::new(Arc::clone(kinds::builtin())), clock, entropy, services, fanout: fanout::Fanout::default() }
     }
 
     /// The kinds served at this moment.
@@ -115,3 +117,6 @@ impl Registry {
         Ok(form::encode(&stored))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,8 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
-    /// The value a field must equal, when the selection says so: what fan-out indexes watchers by.
-    pub fn required_value(&self, path: &str) -> Option<&str> {
+    /// The value a field must equal, when the selection says so.
+    pub(crate) fn required_value(&self, path: &str) -> Option<&str> {
         self.fields.terms.iter().find(|t| t.path == path && t.equal).map(|t| t.value.as_str())
     }
 
@@ -177,8 +177,10 @@ impl Facets {
         let mut facets = Facets::default();
         let whole = form::whole(stored);
         let mut reader = serde_json::Deserializer::from_slice(&whole);
-        // A stored object always parses; one that did not would simply match nothing.
-        let _ = Walk { facets: &mut facets, paths, depth: 0, with_labels, in_metadata: false }.deserialize(&mut reader);
+        let mut n_wanted = paths.len() + usize::from(with_labels);
+        // A stored object always parses. The walk ends early, with an error, once everything has been found.
+        let walk = Walk { facets: &mut facets, paths, depth: 0, with_labels, in_metadata: false, n_wanted: &mut n_wanted };
+        let _ = walk.deserialize(&mut reader);
         facets
     }
 
@@ -199,6 +201,20 @@ struct Walk<'a, 'r> {
     depth: usize,
     with_labels: bool,
     in_metadata: bool,
+    n_wanted: &'a mut usize,
+}
+
+impl Walk<'_, '_> {
+    fn step<'p>(&'p mut self, paths: &'p [FieldRow], into_metadata: bool) -> Walk<'p, 'p> {
+        Walk {
+            facets: self.facets,
+            paths,
+            depth: self.depth + 1,
+            with_labels: self.with_labels && into_metadata,
+            in_metadata: self.with_labels && into_metadata,
+            n_wanted: self.n_wanted,
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
@@ -215,29 +231,29 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
         f.write_str("part of an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let here: Vec<FieldRow> = self.paths.iter().filter(|(_, path)| path.get(self.depth) == Some(&name.as_ref())).copied().collect();
+            let leads_on: Vec<FieldRow> =
+                self.paths.iter().filter(|(_, path)| path.get(self.depth) == Some(&name.as_ref())).copied().collect();
             if self.in_metadata && name == "labels" {
                 if let Some(labels) = map.next_value::<Option<std::collections::BTreeMap<String, String>>>()? {
                     self.facets.labels = labels.into_iter().collect();
                 }
-            } else if self.depth == 0 && self.with_labels && name == "metadata" {
-                map.next_value_seed(Walk { facets: self.facets, paths: &here, depth: 1, with_labels: true, in_metadata: true })?;
-            } else if here.is_empty() {
+                *self.n_wanted -= 1;
+            } else if self.depth == 0 && name == "metadata" && (self.with_labels || !leads_on.is_empty()) {
+                map.next_value_seed(self.step(&leads_on, true))?;
+            } else if leads_on.is_empty() {
                 map.next_value::<IgnoredAny>()?;
-            } else if here.iter().any(|(_, path)| path.len() == self.depth + 1) {
+            } else if leads_on.iter().any(|(_, path)| path.len() == self.depth + 1) {
                 if let Some(text) = scalar_text(&map.next_value::<serde_json::Value>()?) {
-                    self.facets.fields.extend(here.iter().map(|(name, _)| (*name, text.clone())));
+                    self.facets.fields.extend(leads_on.iter().map(|(name, _)| (*name, text.clone())));
                 }
+                *self.n_wanted -= leads_on.len();
             } else {
-                map.next_value_seed(Walk {
-                    facets: self.facets,
-                    paths: &here,
-                    depth: self.depth + 1,
-                    with_labels: false,
-                    in_metadata: false,
-                })?;
+                map.next_value_seed(self.step(&leads_on, false))?;
+            }
+            if *self.n_wanted == 0 {
+                return Err(serde::de::Error::custom("everything has been found"));
             }
         }
         Ok(())
@@ -265,6 +281,12 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     fn visit_str<E>(self, _: &str) -> Result<(), E> {
         Ok(())
     }
+}
+
+/// One field of stored bytes; `None` when it is not there.
+pub(crate) fn field_value(stored: &[u8], path: &'static [&'static str]) -> Option<String> {
+    let facets = Facets::read(stored, &[("", path)], false);
+    facets.fields.into_iter().next().map(|(_, value)| value)
 }
 
 fn scalar_text(value: &serde_json::Value) -> Option<String> {

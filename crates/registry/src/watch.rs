@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use kinds::Resource;
 use object::status::Status;
-use store::{At, Record, Revision, WatchEnd, Watcher};
+use store::{At, Event, Record, Revision, WatchEnd, Watcher};
 use tokio::time::{Instant, sleep_until};
 
+use crate::fanout::Subscription;
 use crate::form::Stored;
 use crate::options::ListOptions;
 use crate::selection::Selection;
@@ -38,12 +39,21 @@ pub struct Watch {
     initial: VecDeque<Arc<Record>>,
     /// The bookmark that says that the initial events are over.
     initial_end: Option<Revision>,
-    /// `None` once an error ended it.
-    watcher: Option<Watcher>,
+    source: Source,
     failure: Option<Status>,
     ends: Instant,
     /// `None` when the client did not ask for bookmarks.
     next_bookmark: Option<Instant>,
+}
+
+/// Where events come from.
+enum Source {
+    /// Straight from the store.
+    Own(Watcher),
+    /// From the shared reader, and from the store what lies before its time.
+    Shared { catch_up: Option<Watcher>, subscription: Subscription, read: Revision },
+    /// An error ended it.
+    Over,
 }
 
 impl Registry {
@@ -67,9 +77,9 @@ impl Registry {
                 selection.matches(namespace, name, &record.value)
             })
             .collect();
-        let (watcher, failure) = match self.store.watch(&prefix, from) {
-            Ok(watcher) => (Some(watcher), None),
-            Err(e) => (None, Some(too_old(&e, from))),
+        let (source, failure) = match self.watch_source(resource, namespace, &selection, from) {
+            Ok(source) => (source, None),
+            Err(e) => (Source::Over, Some(too_old(&e, from))),
         };
         let timeout = options.timeout_seconds.unwrap_or_else(|| TIMEOUT_SECONDS_MIN + self.entropy.next() % TIMEOUT_SECONDS_MIN);
         let now = Instant::now();
@@ -80,11 +90,74 @@ impl Registry {
             selection,
             initial,
             initial_end: says_initial_end.then_some(from),
-            watcher,
+            source,
             failure,
             ends,
             next_bookmark: options.allow_bookmarks.then(|| bookmark_time(now, ends)),
         })
+    }
+}
+
+impl Registry {
+    /// The narrowest reader that sees everything selected.
+    fn watch_source(&self, resource: &Resource, namespace: &str, selection: &Selection, from: Revision) -> Result<Source, store::Error> {
+        let prefix = address::prefix(resource, namespace);
+        let is_placed = !resource.namespaced || !namespace.is_empty();
+        if let Some(name) = selection.required_value("metadata.name").filter(|name| is_placed && !name.is_empty()) {
+            return self.store.watch_key(&format!("{prefix}{name}"), from).map(Source::Own);
+        }
+        match self.fanout.subscribe(&self.store, &prefix, |field| selection.required_value(field)) {
+            None => self.store.watch(&prefix, from).map(Source::Own),
+            Some(subscription) => {
+                let catch_up = if from < subscription.since { Some(self.store.watch(&prefix, from)?) } else { None };
+                Ok(Source::Shared { catch_up, subscription, read: from })
+            }
+        }
+    }
+}
+
+impl Source {
+    /// The next events, of which some may lie outside the selection. `Ok(None)` ends the watch in peace.
+    async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, WatchEnd> {
+        match self {
+            Source::Own(watcher) => match watcher.next().await {
+                Err(WatchEnd::Closed) => Ok(None),
+                other => other.map(Some),
+            },
+            Source::Shared { catch_up, subscription, read } => {
+                if let Some(watcher) = catch_up {
+                    let since = subscription.since;
+                    let mut past = watcher.try_next()?;
+                    if past.is_empty() || past.last().is_some_and(|e| e.revision >= since) {
+                        *catch_up = None;
+                    }
+                    past.retain(|e| e.revision <= since);
+                    *read = past.last().map_or(*read, |e| e.revision);
+                    return Ok(Some(past));
+                }
+                loop {
+                    let Some(event) = subscription.next().await else { return Ok(None) };
+                    let mut events = vec![event];
+                    events.extend(std::iter::from_fn(|| subscription.try_next()));
+                    // The past was asked for up to `from`; what the reader handed out before that is known already.
+                    events.retain(|e| e.revision > *read);
+                    if let Some(last) = events.last() {
+                        *read = last.revision;
+                        return Ok(Some(events));
+                    }
+                }
+            }
+            Source::Over => Ok(None),
+        }
+    }
+
+    fn position(&mut self) -> Revision {
+        match self {
+            Source::Own(watcher) => watcher.position(),
+            Source::Shared { catch_up: Some(_), read, .. } => *read,
+            Source::Shared { subscription, read, .. } => subscription.position(*read),
+            Source::Over => Revision::default(),
+        }
     }
 }
 
@@ -113,30 +186,30 @@ impl Watch {
         if let Some(revision) = self.initial_end.take() {
             return Some(vec![WatchEvent::Bookmark { revision, ends_initial_events: true }]);
         }
+        if let Some(failure) = self.failure.take() {
+            return Some(vec![WatchEvent::Error(failure)]);
+        }
         loop {
-            let Some(watcher) = &mut self.watcher else {
-                return self.failure.take().map(|failure| vec![WatchEvent::Error(failure)]);
-            };
             let bookmark_at = self.next_bookmark.unwrap_or(self.ends);
             tokio::select! {
                 biased;
-                events = watcher.next() => match events {
-                    Ok(events) => {
+                events = self.source.next() => match events {
+                    Ok(Some(events)) => {
                         let seen: Vec<_> = events.iter().filter_map(|event| seen(&self.resource, &self.selection, event)).collect();
                         if !seen.is_empty() {
                             return Some(seen);
                         }
                     }
-                    Err(WatchEnd::Closed) => return None,
+                    Ok(None) | Err(WatchEnd::Closed) => return None,
                     Err(WatchEnd::Compacted { oldest }) => {
-                        let from = watcher.position();
-                        self.watcher = None;
-                        self.failure = Some(too_old(&store::Error::Compacted { oldest }, from));
+                        let failure = too_old(&store::Error::Compacted { oldest }, self.source.position());
+                        self.source = Source::Over;
+                        return Some(vec![WatchEvent::Error(failure)]);
                     }
                 },
                 () = sleep_until(self.ends) => return None,
                 () = sleep_until(bookmark_at), if self.next_bookmark.is_some() => {
-                    let revision = watcher.position();
+                    let revision = self.source.position();
                     self.next_bookmark = Some(bookmark_time(Instant::now(), self.ends));
                     return Some(vec![WatchEvent::Bookmark { revision, ends_initial_events: false }]);
                 }
@@ -146,7 +219,7 @@ impl Watch {
 }
 
 /// What a change looks like through a selection; `None` when it happened outside.
-fn seen(resource: &Resource, selection: &Selection, event: &store::Event) -> Option<WatchEvent> {
+fn seen(resource: &Resource, selection: &Selection, event: &Event) -> Option<WatchEvent> {
     let (namespace, name) = address::parts(resource, &event.key);
     let inside = |record: &Option<Arc<Record>>| record.as_ref().filter(|r| selection.matches(namespace, name, &r.value)).cloned();
     match (inside(&event.previous), inside(&event.current)) {

@@ -92,6 +92,13 @@ impl Feed {
         ring.dropped = reached;
     }
 
+    /// The events above a revision that is still kept, unless they are more than `n_max`.
+    pub(crate) fn events_since(&self, revision: Revision, n_max: usize) -> Option<Vec<Arc<Event>>> {
+        let ring = self.read();
+        let start = ring.position_after(revision);
+        (ring.events.len() - start <= n_max).then(|| ring.events.range(start..).cloned().collect())
+    }
+
     pub(crate) fn dropped(&self) -> Revision {
         self.read().dropped
     }

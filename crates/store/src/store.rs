@@ -110,7 +110,7 @@ impl Store {
     }
 
     pub(crate) fn open_disk(disk: Arc<dyn Disk>, layout: Layout) -> Result<Store, Error> {
-        let Recovered { tree, leases, log } = log::open(disk, layout)?;
+        let Recovered { tree, leases, log } = log::open(disk.clone(), layout)?;
         let common = log.common();
         let shared = Arc::new(Shared::new(tree));
         let mut writer = Writer::new(shared.clone(), leases, layout.history, Some(log));
@@ -118,10 +118,20 @@ impl Store {
             false => Door::Inline(Box::new(Mutex::new(writer))),
             true => {
                 let (sender, mut receiver) = mpsc::channel(N_QUEUE_MAX);
-                let work = move || {
+                let mut serve = move || {
                     let mut requests = Vec::new();
                     while !writer.is_closed() && receiver.blocking_recv_many(&mut requests, N_GROUP_MAX) > 0 {
                         writer.serve(&mut requests);
+                    }
+                };
+                // Weak, so that a closed store lets go of the directory before it says so.
+                let disk = Arc::downgrade(&disk);
+                // A writer that panicked has left its group in no known state, as a failed disk would.
+                let work = move || {
+                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut serve)).is_err()
+                        && let Some(disk) = disk.upgrade()
+                    {
+                        disk.die("the store's writer panicked");
                     }
                 };
                 std::thread::Builder::new().name("store-writer".to_owned()).spawn(work).map_err(Error::Io)?;

@@ -16,6 +16,8 @@ use crate::{At, Error, Event, Page, Record, Revision};
 
 /// What an event costs beside the value it keeps alive: itself, its places in feeds, a version entry, a record.
 const EVENT_OVERHEAD: usize = 256;
+/// With more changes than this since a page's revision, counting what lies behind it afresh is cheaper.
+const N_CORRECTED_MAX: usize = 2000;
 
 pub(crate) struct Tree {
     pub(crate) revision: Revision,
@@ -76,6 +78,16 @@ fn is_topic(text: &str) -> bool {
     text.ends_with('/') && text.matches('/').count() == 3
 }
 
+/// The first text behind all that start with `prefix`, if there is one. With it a range need not look at its keys' text.
+fn end_of(prefix: &str) -> Option<String> {
+    let last = prefix.chars().next_back()?;
+    let before = &prefix[..prefix.len() - last.len_utf8()];
+    match (last as u32 + 1..=char::MAX as u32).find_map(char::from_u32) {
+        Some(next) => Some(format!("{before}{next}")),
+        None => end_of(before),
+    }
+}
+
 pub(crate) fn record_bytes(record: &Record) -> usize {
     record.key.len() + record.value.len()
 }
@@ -127,40 +139,51 @@ impl Tree {
             At::Exact(revision) => revision,
         };
         self.check_kept(revision)?;
-        let mut found = self.slots(prefix, start_after).filter_map(|slot| match at {
-            At::Latest => slot.latest(),
-            At::Exact(revision) => slot.at(revision),
-        });
         let limit = if limit == 0 { usize::MAX } else { limit };
-        let records: Vec<_> = found.by_ref().take(limit).cloned().collect();
-        let is_whole_topic = start_after.is_none() && at == At::Latest && is_topic(prefix);
-        let remaining = match count_rest {
-            false => 0,
-            true if is_whole_topic => self.count(prefix) - records.len(),
-            true => found.count(),
+        let found = self.slots(prefix, start_after).filter_map(|slot| slot.at(revision));
+        let records: Vec<_> = found.take(limit).cloned().collect();
+        let remaining = match records.last().filter(|_| count_rest && records.len() == limit) {
+            None => 0,
+            Some(_) if start_after.is_none() && revision == self.revision => self.count(prefix) - records.len(),
+            Some(last) => self.count_behind(prefix, &last.key, revision),
         };
         Ok(Page { records, revision, remaining })
     }
 
-    /// The slots of a prefix in key order, tombstones included.
-    fn slots<'a>(&'a self, prefix: &'a str, start_after: Option<&'a str>) -> impl Iterator<Item = &'a Slot> {
-        let start = start_after.filter(|after| *after >= prefix);
-        let first_topic = topic_of(start.unwrap_or(prefix));
-        // A prefix with three slashes lies within one topic; a shorter one may cover many.
-        let is_narrow = prefix.matches('/').count() >= 3;
-        let topics = match is_narrow {
-            true => self.topics.range::<str, _>((Bound::Included(topic_of(prefix)), Bound::Included(topic_of(prefix)))),
-            false => self.topics.range::<str, _>((Bound::Included(first_topic), Bound::Unbounded)),
+    /// Counting must not look at each record: on every page of a long list that would cost more than the page. So the slots are
+    /// counted as they are now, and what has changed since is set right.
+    fn count_behind(&self, prefix: &str, after: &str, revision: Revision) -> usize {
+        let topic = self.topics.get(topic_of(prefix));
+        let feed = topic.map_or(&self.root, |t| &t.feed);
+        let Some(since) = feed.events_since(revision, N_CORRECTED_MAX) else {
+            return self.slots(prefix, Some(after)).filter(|s| s.at(revision).is_some()).count();
         };
-        topics.take_while(move |(name, _)| is_narrow || name.starts_with(prefix)).flat_map(move |(_, topic)| {
-            let from = match start {
-                Some(after) => Bound::Excluded(after),
-                None => Bound::Included(prefix),
-            };
-            topic.slots.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix)).map(|(_, slot)| slot)
+        let n_now = self.slots(prefix, Some(after)).filter(|s| s.latest().is_some()).count();
+        let mut seen = BTreeSet::new();
+        let changed = since.iter().filter(|e| &*e.key > after && e.key.starts_with(prefix) && seen.insert(&e.key));
+        changed.fold(n_now, |n, event| {
+            let (was, is) = (event.previous.is_some(), self.get(&event.key).is_some());
+            n + usize::from(was) - usize::from(is)
         })
     }
 
+    /// The slots of a prefix in key order, tombstones included.
+    fn slots(&self, prefix: &str, start_after: Option<&str>) -> impl Iterator<Item = &Slot> {
+        let start = start_after.filter(|after| *after >= prefix);
+        // A prefix with three slashes lies within one topic; a shorter one may cover many, and each of those wholly.
+        let is_narrow = prefix.matches('/').count() >= 3;
+        let end = end_of(prefix).filter(|_| is_narrow);
+        let is_beyond = start.is_some_and(|start| end.as_deref().is_some_and(|end| start >= end));
+        let first = topic_of(if is_narrow { prefix } else { start.unwrap_or(prefix) });
+        let last = if is_narrow { Bound::Included(first) } else { Bound::Unbounded };
+        let topics = self.topics.range::<str, _>((Bound::Included(first), last));
+        let covered = topics.take_while(|(name, _)| !is_beyond && (is_narrow || name.starts_with(prefix)));
+        let ranges = covered.map(|(_, topic)| {
+            let from = start.map_or(Bound::Included(prefix), Bound::Excluded);
+            topic.slots.range::<str, _>((from, end.as_deref().map_or(Bound::Unbounded, Bound::Excluded)))
+        });
+        ranges.collect::<Vec<_>>().into_iter().flatten().map(|(_, slot)| slot)
+    }
     /// Takes in one durable change. Its watchers learn of it through `feeds_of` and `Feed::publish`.
     pub(crate) fn apply(&mut self, event: &Event) {
         let topic = Self::topic_mut(&mut self.topics, topic_of(&event.key), self.compacted);

@@ -143,6 +143,12 @@ fn formats() {
         GET CM/a
         header accept application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
         GET CM?limit=1
+        header accept application/json;as=Table;v=v1;g=meta.k8s.io
+        GET CM?limit=1
+        header accept application/json;as=Table;v=v1;g=meta.k8s.io
+        GET CM/a?includeObject=None
+        header accept application/json;as=Table;v=v1;g=meta.k8s.io
+        GET CM?watch=1&includeObject=None
         header content-type text/plain
         POST CM {"metadata":{"name":"z"}}
         header content-type application/yaml
@@ -154,6 +160,9 @@ fn formats() {
             406 {"apiVersion":"v1","code":406,"kind":"Status","message":"only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"NotAcceptable","status":"Failure"}
             200 {"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}
             200 {"apiVersion":"meta.k8s.io/v1","items":[{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"PartialObjectMetadataList","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","remainingItemCount":2,"resourceVersion":"5"}}
+            200 {"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","remainingItemCount":2,"resourceVersion":"5"},"rows":[{"cells":["a",0,"0s"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}}]}
+            200 {"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"resourceVersion":"3"},"rows":[{"cells":["a",0,"0s"]}]}
+            200 {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"resourceVersion":"3"},"rows":[{"cells":["a",0,"0s"]}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"4"},"rows":[{"cells":["b",0,"0s"]}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"5"},"rows":[{"cells":["c",0,"0s"]}]},"type":"ADDED"}
             415 {"apiVersion":"v1","code":415,"kind":"Status","message":"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"UnsupportedMediaType","status":"Failure"}
             201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"yy","namespace":"d","resourceVersion":"6"}}
         "#]],

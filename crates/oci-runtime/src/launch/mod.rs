@@ -172,7 +172,9 @@ fn system_mounts(
     put(root, "/dev", "tmpfs", &[("mode", Some("755")), ("size", Some("65536k"))], no_suid | MountAttrFlags::MOUNT_ATTR_STRICTATIME)?;
     let terminals = [("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620")), ("gid", Some("5"))];
     put(root, "/dev/pts", "devpts", &terminals, no_suid | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
-    put(root, "/dev/mqueue", "mqueue", &[], quiet)?;
+    if Path::new("/proc/sys/fs/mqueue").exists() {
+        put(root, "/dev/mqueue", "mqueue", &[], quiet)?;
+    }
     let place = root::directory(root, Path::new("/dev/shm"), 0o755)?;
     mounts::attach(&shm, &place).map_err(|error| format!("mount on /dev/shm: {error}"))?;
     devices::make(root, nodes)?;

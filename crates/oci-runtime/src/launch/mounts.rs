@@ -170,7 +170,7 @@ fn overlay(layers: &[PathBuf], writable: &Path, place: &Path) -> Result<(), Stri
             move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(|error| format!("mount the image: {error}"))
         }
         // Linux before 6.8 has no `lowerdir+`.
-        Err(Errno::INVAL) => overlay_by_string(layers, &upper, &work, place),
+        Err(Errno::INVAL) => overlay_by_string(layers, &upper, &work, place).map_err(|error| format!("mount the image's layers: {error}")),
         Err(error) => Err(format!("mount the image's layers: {error}")),
     }
 }

@@ -21,7 +21,7 @@ use crate::status::{ContainerState, Exit, ExitReason, ResolvedUser};
 use crate::sys::{self, Ended, Forked};
 
 /// One read of a container's output.
-const OUTPUT_BYTES: usize = 32 * 1024;
+const OUTPUT_BYTES: usize = 16 * 1024;
 
 pub(super) struct Container {
     pub(super) id: String,

@@ -30,23 +30,34 @@ impl Log {
         Ok(())
     }
 
+    /// An empty chunk is the end of the stream. `scratch` is empty before and after.
     pub(super) fn write(&mut self, stream: Stream, chunk: &[u8], scratch: &mut Vec<u8>) {
         let (lines, name) = match stream {
             Stream::Stderr => (&mut self.stderr, "stderr"),
             _ => (&mut self.stdout, "stdout"),
         };
         let Some(file) = &mut self.file else { return };
-        scratch.clear();
         let time = timestamp(sys::now_ns());
-        match chunk.is_empty() {
-            true => lines.finish(name, &time, scratch),
-            false => lines.push(name, &time, chunk, scratch),
+        if chunk.is_empty() {
+            lines.finish(name, &time, scratch);
+        }
+        // Short lines grow tenfold, and the buffer lives as long as the shim: it is written before it gets large.
+        for piece in chunk.chunks(PIECE_BYTES) {
+            lines.push(name, &time, piece, scratch);
+            if scratch.len() > SCRATCH_BYTES {
+                let _ = file.write_all(scratch);
+                scratch.clear();
+            }
         }
         if !scratch.is_empty() {
             let _ = file.write_all(scratch);
+            scratch.clear();
         }
     }
 }
+
+const PIECE_BYTES: usize = 1024;
+const SCRATCH_BYTES: usize = 24 * 1024;
 
 fn open(path: &Path) -> io::Result<Option<File>> {
     if path.as_os_str().is_empty() {

@@ -163,30 +163,25 @@ fn limits_are_applied_and_changed() {
     config.rlimits = vec![Rlimit { name: "RLIMIT_NOFILE".into(), soft: 100, hard: u64::MAX }];
     config.oom_score_adj = -999;
     let id = node.start(&sandbox, config);
-    let read = |names: &[&str]| {
-        let below = format!("{}/pods/limits/{}", node.cgroup, id.0);
-        names
-            .iter()
-            .map(|name| {
-                let (controller, file) = name.split_once('/').expect("a controller and a file");
-                let one = Path::new("/sys/fs/cgroup").join(controller).join(&below[1..]).join(file);
-                fs::read_to_string(&one).unwrap_or_else(|error| panic!("{}: {error}", one.display())).trim().to_string()
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    // Version 1 has a tree a controller, version 2 one for all.
     let is_v1 = Path::new("/sys/fs/cgroup/memory").exists();
-    if is_v1 {
-        let files = ["cpu/cpu.shares", "cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes", "pids/pids.max", "cpuset/cpuset.cpus"];
-        assert_eq!(read(&files), "512 50000 67108864 20 0");
-    }
+    let read = |v1: &[&str], v2: &[&str]| {
+        let below = format!("{}/pods/limits/{}", node.cgroup, id.0);
+        let value = |name: &&str| {
+            let (controller, file) = name.split_once('/').unwrap_or(("", name));
+            let one = Path::new("/sys/fs/cgroup").join(controller).join(&below[1..]).join(file);
+            fs::read_to_string(&one).unwrap_or_else(|error| panic!("{}: {error}", one.display())).trim().to_string()
+        };
+        if is_v1 { v1 } else { v2 }.iter().map(value).collect::<Vec<_>>().join(", ")
+    };
+    let (v1, v2) = (["cpu/cpu.shares", "cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes"], ["cpu.weight", "cpu.max", "memory.max"]);
+    assert_eq!(read(&v1, &v2), if is_v1 { "512, 50000, 67108864" } else { "59, 50000 100000, 67108864" });
+    assert_eq!(read(&["pids/pids.max", "cpuset/cpuset.cpus"], &["pids.max", "cpuset.cpus"]), "20, 0");
     assert_eq!(node.ask(&id, "nproc; ulimit -n"), "1\n100");
     assert_eq!(node.ask(&id, "i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i+1)); done; true"), "", "too many processes end the shell");
     let more = Resources { memory_limit_bytes: Some(128 << 20), cpu_quota_us: Some(-1), ..Resources::default() };
     node.wait(node.runtime.update_container_resources(&id, more)).expect("changed");
-    if is_v1 {
-        assert_eq!(read(&["cpu/cpu.shares", "cpu/cpu.cfs_quota_us", "memory/memory.limit_in_bytes"]), "512 -1 134217728");
-    }
+    assert_eq!(read(&v1, &v2), if is_v1 { "512, -1, 134217728" } else { "59, max 100000, 134217728" });
     let stats = node.runtime.container_stats(&id).expect("stats");
     assert!(stats.memory_usage_bytes > 0 && stats.cpu_usage_ns > 0 && stats.pids > 1, "{stats:?}");
     assert!(node.runtime.sandbox_stats(&sandbox).expect("stats").cpu_usage_ns >= stats.cpu_usage_ns);

@@ -9,6 +9,7 @@ mod cleanup;
 mod confinement;
 mod lifecycle;
 mod node;
+mod probe;
 mod sessions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let tests = [lifecycle::TESTS, sessions::TESTS, confinement::TESTS, adoption::TESTS, cleanup::TESTS].concat();
+    let tests = [lifecycle::TESTS, sessions::TESTS, confinement::TESTS, adoption::TESTS, cleanup::TESTS, probe::TESTS].concat();
     let is_wanted = |test: &&Test| wanted.is_empty() || wanted.iter().any(|part| test.0.contains(part.as_str()));
     let mut n_failed = 0;
     for (name, test) in tests.iter().filter(is_wanted) {

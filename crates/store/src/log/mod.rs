@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use crate::disk::{Disk, is_full, write_all_at};
 use crate::writer::{Change, Fault};
 use crate::{HistoryLimits, Options};
-use entry::Entry;
+pub(crate) use entry::Entry;
 use frame::FrameBuffer;
 use segment::Segment;
 
@@ -112,12 +112,11 @@ enum Job<T> {
 }
 
 impl<T: Send + 'static> Job<T> {
-    fn start(name: &str, has_threads: bool, work: impl FnOnce() -> T + Send + 'static) -> Self {
+    fn start(name: &str, has_threads: bool, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         if !has_threads {
-            return Job::Done(work());
+            return Ok(Job::Done(work()));
         }
-        let running = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-        Job::Running(running.expect("the system has room for one more thread"))
+        std::thread::Builder::new().name(name.to_owned()).spawn(work).map(Job::Running)
     }
 
     fn is_done(&self) -> bool {
@@ -224,7 +223,8 @@ impl Log {
         let (disk, common) = (self.disk.clone(), self.common.clone());
         let (number, store_id, len) = (self.active.number + 1, self.store_id, self.layout.segment_bytes);
         let work = move || segment::make(&*disk, &common, store_id, number, len);
-        self.next = Some(Job::start("store-segment", self.layout.has_threads, work));
+        let started = Job::start("store-segment", self.layout.has_threads, work);
+        self.next = Some(started.unwrap_or_else(|error| Job::Done(Err(error))));
     }
 
     fn log_bytes(&self) -> u64 {
@@ -245,7 +245,9 @@ impl Log {
         let (disk, common, store_id) = (self.disk.clone(), self.common.clone(), self.store_id);
         let place = snapshot::Place { sequence: self.sequence, next_segment: self.active.number };
         let work = move || snapshot::replace_log(&*disk, &common, store_id, &view, place);
-        self.snapshot = Some(Job::start("store-snapshot", self.layout.has_threads, work));
+        self.snapshot = Job::start("store-snapshot", self.layout.has_threads, work)
+            .inspect_err(|error| tracing::warn!(%error, "a snapshot of the store is put off"))
+            .ok();
     }
 
     fn fault(&self, error: &io::Error, step: &str) -> Fault {

@@ -27,6 +27,7 @@ cases!(
     ranges_go_by_prefix_and_order,
     pages_stand_still_at_their_revision,
     long_lists_are_whole,
+    what_remains_is_counted_at_the_revision,
     the_past_can_be_read_until_it_is_compacted,
     watches_see_everything_after_their_revision,
     watches_see_only_their_prefix,
@@ -72,7 +73,7 @@ fn log_in_place() {
 fn log_on_this_host() {
     let dir = TempDir::new("conformance");
     let open = |name: &str| {
-        let options = Options { history: LIMITS, ..Options::default() };
+        let options = Options { segment_bytes: 2 << 20, history: LIMITS, ..Options::default() };
         Store::open(&dir.path().join(name), options).expect("opens")
     };
     // Paused time runs ahead while a thread is waited for.
@@ -189,6 +190,40 @@ async fn long_lists_are_whole(store: Store) {
     assert_eq!((page.records.len(), page.remaining), (5000, 0));
     assert!(page.records.is_sorted_by(|a, b| a.key < b.key));
     assert_eq!(store.count("/g/r/"), 5000);
+}
+
+async fn what_remains_is_counted_at_the_revision(store: Store) {
+    for n in 0..200 {
+        let keys = [format!("/g/r/n/{n:03}"), format!("/g/r/n\u{10ffff}/{n:03}"), format!("/g/s/{n:03}")];
+        done(&store, keys.iter().map(|key| put(key, "")).collect()).await;
+    }
+    let then = store.revision();
+    for n in (0..200).step_by(3) {
+        done(&store, vec![delete(&format!("/g/r/n/{n:03}"))]).await;
+        done(&store, vec![put(&format!("/g/r/n/{n:03}-new"), "")]).await;
+        if n % 2 == 0 {
+            done(&store, vec![put(&format!("/g/r/n/{n:03}"), "again")]).await;
+        }
+    }
+    let totals = [("/g/r/n/", 200, 234), ("/g/r/n", 400, 434), ("/g/r/n\u{10ffff}/", 200, 200), ("/g/r/", 400, 434), ("/", 600, 634)];
+    for n_more in [25, 0] {
+        for (prefix, n_then, n_now) in totals {
+            for (at, total) in [(At::Exact(then), n_then), (At::Latest, n_now)] {
+                let (mut n_read, mut after) = (0, None::<String>);
+                while n_read < total {
+                    let page = store.range(prefix, after.as_deref(), at, 37).expect("a page");
+                    n_read += page.records.len();
+                    assert_eq!(n_read + page.remaining, total, "{prefix} {at:?} behind {after:?}");
+                    after = page.records.last().map(|r| r.key.to_string());
+                }
+            }
+        }
+        // The second time there are too many changes to set the count right by them.
+        for n in 0..n_more {
+            let keys = (0..200).map(|m| format!("/g/r/n/{m:03}")).filter(|key| store.get(key).is_some());
+            done(&store, keys.map(|key| put(&key, &n.to_string())).collect()).await;
+        }
+    }
 }
 
 async fn the_past_can_be_read_until_it_is_compacted(store: Store) {

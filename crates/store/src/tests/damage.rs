@@ -169,3 +169,38 @@ async fn values_cannot_pass_for_frames() {
     let name = name.clone();
     check(&files, &name, "a torn frame", &state);
 }
+
+/// Whatever the files hold, opening them answers.
+#[tokio::test]
+async fn random_damage_never_panics() {
+    let (files, _) = written().await;
+    let mut rng = Rng(10);
+    for _ in 0..3000 {
+        let mut damaged = files.clone();
+        for _ in 0..1 + rng.below(4) {
+            let (_, bytes) = damaged.iter_mut().nth(rng.below(files.len() as u64) as usize).expect("one of them");
+            let (start, len) = (rng.below(bytes.len() as u64) as usize, 1 << rng.below(9));
+            let end = bytes.len().min(start + len);
+            match rng.below(3) {
+                0 => bytes[start..end].iter_mut().for_each(|b| *b = rng.next() as u8),
+                1 => bytes.truncate(end.max(1)),
+                _ => bytes.copy_within(start..end, 0),
+            }
+        }
+        let _ = open(&damaged);
+    }
+}
+
+/// Entries whose checksum is right may still be nonsense, if a later version wrote them.
+#[test]
+fn random_entries_never_panic() {
+    let mut rng = Rng(11);
+    for _ in 0..200_000 {
+        let mut bytes: Vec<u8> = (0..rng.below(64)).map(|_| if rng.one_in(2) { rng.below(4) as u8 } else { rng.next() as u8 }).collect();
+        if let Some(kind) = bytes.first_mut() {
+            *kind %= 12;
+        }
+        let mut left = &bytes[..];
+        while crate::log::Entry::decode(&mut left).is_some() {}
+    }
+}
