@@ -78,7 +78,7 @@ impl ApiServer {
     fn check_allowed(&self, call: &Call) -> Result<(), Status> {
         let selector = field_requirements(call);
         let attributes = attributes(call, &selector);
-        let verdict = self.policy.authorize(&self.registry, &attributes);
+        let verdict = self.policy.authorize(&attributes);
         if verdict.is_allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
     }
 

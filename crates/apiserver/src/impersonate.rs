@@ -44,7 +44,7 @@ fn read(call: &Call) -> Result<Option<UserInfo>, Status> {
 
 fn check(server: &ApiServer, user: &UserInfo, wanted: &UserInfo) -> Result<(), Status> {
     let ask = |attributes: Attributes<'_>| {
-        let verdict = server.policy.authorize(&server.registry, &attributes);
+        let verdict = server.policy.authorize(&attributes);
         if verdict.is_allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
     };
     let of = |group, resource| Attributes::resource(user, "impersonate", group, "v1", resource);

@@ -65,7 +65,7 @@ pub struct ApiServer {
     registry: Registry,
     tokens: tokens::Tokens,
     static_tokens: HashMap<String, Arc<UserInfo>>,
-    policy: policy::Policy,
+    policy: Arc<policy::Policy>,
     address: String,
     kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     metrics: metrics::Metrics,
@@ -76,10 +76,12 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub fn new(settings: Settings) -> Arc<Self> {
-        let policy = policy::Policy::new(&settings.registry);
+        let policy = Arc::new(policy::Policy::new(settings.registry.store().clone()));
+        let guard = Arc::clone(&policy);
+        let registry = settings.registry.guarded_by(move |request, old, new| guard.check_escalation(request, old, new));
         Arc::new(ApiServer {
             policy,
-            registry: settings.registry,
+            registry,
             tokens: tokens::Tokens::new(settings.token_key, settings.issuer),
             static_tokens: settings.static_tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect(),
             address: settings.address,

@@ -81,7 +81,7 @@ impl ApiServer {
             .in_namespace(&info.namespace)
             .named(&info.name)
             .with_subresource(&info.subresource);
-        let verdict = self.policy.authorize(&self.registry, &attributes);
+        let verdict = self.policy.authorize(&attributes);
         if verdict.is_allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
     }
 

@@ -3,16 +3,19 @@
 //! They are fed when they are asked: a request first takes in what was written since the last one. So a role that a client has
 //! just created holds for its next request, and nothing runs while nobody asks.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use authz::{Attributes, NodeGraph, PRIVILEGED_GROUP, Rbac, Verdict};
+use kinds::Resource;
 use object::Value;
-use object::key::GroupVersionKind;
-use registry::{Registry, address, form};
-use store::{At, Revision, Watcher};
+use object::status::Status;
+use registry::{Request, address, form};
+use store::{At, Record, Revision, Store, Watcher};
+
+type Row = (&'static str, &'static str, &'static str, Feeds);
 
 /// What the indexes are made of.
-const SOURCES: &[(&str, &str, &str, Feeds)] = &[
+const SOURCES: &[Row] = &[
     ("rbac.authorization.k8s.io", "v1", "roles", Feeds::Rbac),
     ("rbac.authorization.k8s.io", "v1", "clusterroles", Feeds::Rbac),
     ("rbac.authorization.k8s.io", "v1", "rolebindings", Feeds::Rbac),
@@ -31,6 +34,7 @@ enum Feeds {
 }
 
 pub(crate) struct Policy {
+    store: Store,
     indexes: RwLock<Indexes>,
     sources: Mutex<Vec<Source>>,
 }
@@ -44,109 +48,103 @@ struct Indexes {
 }
 
 struct Source {
-    group: &'static str,
-    version: &'static str,
-    plural: &'static str,
+    resource: Arc<Resource>,
     feeds: Feeds,
-    /// `None` until the first read, and again when the past it waited for is gone.
-    watcher: Option<Watcher>,
+    watcher: Watcher,
 }
 
+/// The past that a source waited for is gone, or the store is closing: everything is read anew.
+struct Lost;
+
 impl Policy {
-    pub(crate) fn new(_registry: &Registry) -> Self {
-        let sources = SOURCES.iter().map(|(group, version, plural, feeds)| Source { group, version, plural, feeds: *feeds, watcher: None });
-        Policy { indexes: RwLock::default(), sources: Mutex::new(sources.collect()) }
+    pub(crate) fn new(store: Store) -> Self {
+        Policy { store, indexes: RwLock::default(), sources: Mutex::default() }
     }
 
-    pub(crate) fn authorize(&self, registry: &Registry, attributes: &Attributes<'_>) -> Verdict {
+    pub(crate) fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
         if attributes.user.is_in(PRIVILEGED_GROUP) {
             return Verdict::allow("");
         }
-        self.with(registry, |rbac, nodes| authz::authorize(nodes, rbac, attributes))
+        self.with(|rbac, nodes| authz::authorize(nodes, rbac, attributes))
     }
 
     /// Asks the indexes as they stand now.
-    pub(crate) fn with<T>(&self, registry: &Registry, ask: impl FnOnce(&Rbac, &NodeGraph) -> T) -> T {
-        self.catch_up(registry);
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&Rbac, &NodeGraph) -> T) -> T {
+        self.catch_up();
         let indexes = self.indexes.read().unwrap_or_else(PoisonError::into_inner);
         ask(&indexes.rbac, &indexes.nodes)
     }
 
-    fn catch_up(&self, registry: &Registry) {
-        let revision = registry.revision();
+    /// Nobody may write a role or a binding that grants more than they hold.
+    pub(crate) fn check_escalation(&self, request: &Request, old: Option<&Value>, new: &Value) -> Result<(), Status> {
+        if request.resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        self.with(|rbac, nodes| {
+            let is_allowed = |attributes: &Attributes<'_>| authz::authorize(nodes, rbac, attributes).is_allowed();
+            authz::escalation::check(rbac, &request.user, new, old, &is_allowed)
+        })
+    }
+
+    fn catch_up(&self) {
+        let revision = self.store.revision();
         if self.indexes.read().unwrap_or_else(PoisonError::into_inner).seen >= revision {
             return;
         }
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let mut indexes = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
-        for source in sources.iter_mut() {
-            source.drain(registry, &mut indexes);
+        let is_lost = sources.is_empty() || sources.iter_mut().any(|source| source.drain(&mut indexes).is_err());
+        if is_lost {
+            *indexes = Indexes::default();
+            *sources = SOURCES.iter().filter_map(|row| Source::read(&self.store, row, &mut indexes)).collect();
         }
         indexes.seen = indexes.seen.max(revision);
     }
 }
 
 impl Source {
-    fn drain(&mut self, registry: &Registry, indexes: &mut Indexes) {
-        let Ok(resource) = registry.builtin(self.group, self.version, self.plural) else {
-            return;
-        };
+    /// Takes in everything there is and waits for more.
+    fn read(store: &Store, (group, version, plural, feeds): &Row, indexes: &mut Indexes) -> Option<Self> {
+        let resource = Arc::clone(kinds::builtin().resource(group, version, plural)?);
+        let prefix = address::prefix(&resource, "");
+        let page = store.range(&prefix, None, At::Latest, 0).ok()?;
+        let watcher = store.watch(&prefix, page.revision).ok()?;
+        let source = Source { resource, feeds: *feeds, watcher };
+        for record in &page.records {
+            source.upsert(indexes, record);
+        }
+        Some(source)
+    }
+
+    fn drain(&mut self, indexes: &mut Indexes) -> Result<(), Lost> {
         loop {
-            let Some(watcher) = &mut self.watcher else {
-                if !self.restart(registry, &resource, indexes) {
-                    return;
-                }
-                continue;
-            };
-            let Ok(events) = watcher.try_next() else {
-                self.watcher = None;
-                continue;
-            };
+            let events = self.watcher.try_next().map_err(|_| Lost)?;
             if events.is_empty() {
-                return;
+                return Ok(());
             }
             for event in &events {
                 match &event.current {
-                    Some(record) => {
-                        if let Ok(object) = form::decode(&resource, &record.value, record.modified) {
-                            self.upsert(indexes, &object);
-                        }
-                    }
-                    None => {
-                        let (namespace, name) = address::parts(&resource, &event.key);
-                        self.remove(indexes, &resource.gvk(), namespace, name);
-                    }
+                    Some(record) => self.upsert(indexes, record),
+                    None => self.remove(indexes, &event.key),
                 }
             }
         }
     }
 
-    /// Reads everything anew; false when the store is closing.
-    fn restart(&mut self, registry: &Registry, resource: &kinds::Resource, indexes: &mut Indexes) -> bool {
-        let prefix = address::prefix(resource, "");
-        let Ok(page) = registry.store().range(&prefix, None, At::Latest, 0) else {
-            return false;
-        };
-        for record in &page.records {
-            if let Ok(object) = form::decode(resource, &record.value, record.modified) {
-                self.upsert(indexes, &object);
-            }
-        }
-        self.watcher = registry.store().watch(&prefix, page.revision).ok();
-        self.watcher.is_some()
-    }
-
-    fn upsert(&self, indexes: &mut Indexes, object: &Value) {
+    fn upsert(&self, indexes: &mut Indexes, record: &Record) {
+        // What cannot be read grants nothing.
+        let Ok(object) = form::decode(&self.resource, &record.value, record.modified) else { return };
         match self.feeds {
-            Feeds::Rbac => indexes.rbac.upsert(object),
-            Feeds::Nodes => indexes.nodes.upsert(object),
+            Feeds::Rbac => indexes.rbac.upsert(&object),
+            Feeds::Nodes => indexes.nodes.upsert(&object),
         }
     }
 
-    fn remove(&self, indexes: &mut Indexes, kind: &GroupVersionKind, namespace: &str, name: &str) {
+    fn remove(&self, indexes: &mut Indexes, key: &str) {
+        let (namespace, name) = address::parts(&self.resource, key);
         match self.feeds {
-            Feeds::Rbac => indexes.rbac.remove(kind, namespace, name),
-            Feeds::Nodes => indexes.nodes.remove(kind, namespace, name),
+            Feeds::Rbac => indexes.rbac.remove(&self.resource.gvk(), namespace, name),
+            Feeds::Nodes => indexes.nodes.remove(&self.resource.gvk(), namespace, name),
         }
     }
 }

@@ -110,13 +110,13 @@ fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Result<Value, St
     let text = |value: &'_ Value, member: &str| value[member].as_str().unwrap_or("").to_owned();
     let verdict = if resource.is_null() {
         let (verb, path) = (text(other, "verb"), text(other, "path"));
-        server.policy.authorize(&server.registry, &Attributes::path(&user, &verb, &path))
+        server.policy.authorize(&Attributes::path(&user, &verb, &path))
     } else {
         let fields = ["verb", "group", "version", "resource", "subresource", "namespace", "name"].map(|m| text(resource, m));
         let [verb, group, version, plural, subresource, namespace, name] = &fields;
         let attributes =
             Attributes::resource(&user, verb, group, version, plural).in_namespace(namespace).named(name).with_subresource(subresource);
-        server.policy.authorize(&server.registry, &attributes)
+        server.policy.authorize(&attributes)
     };
     Ok(verdict_value(&verdict))
 }
@@ -134,5 +134,5 @@ fn verdict_value(verdict: &Verdict) -> Value {
 
 fn rules(server: &ApiServer, user: &UserInfo, namespace: &str) -> Value {
     // Upstream: what the privileged group may do does not show here, only what rules grant.
-    server.policy.with(&server.registry, |rbac, _| rbac.rules_review(user, namespace))
+    server.policy.with(|rbac, _| rbac.rules_review(user, namespace))
 }

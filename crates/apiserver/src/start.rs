@@ -32,6 +32,7 @@ impl ApiServer {
             self.reconcile_policy(wanted, &user).await?;
         }
         self.registry.create_priority_classes(&user).await?;
+        self.registry.publish_service_ranges(&user).await?;
         self.registry.publish_kubernetes_service(endpoints, port, &user).await?;
         self.is_ready.store(true, Ordering::Release);
         Ok(())

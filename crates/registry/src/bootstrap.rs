@@ -61,6 +61,30 @@ impl Registry {
         Ok(())
     }
 
+    /// The ranges that Services take their addresses from, for clients to see.
+    pub async fn publish_service_ranges(&self, as_user: &Arc<UserInfo>) -> Result<(), Status> {
+        let ranges: Vec<String> = self.services.ranges.iter().map(ToString::to_string).collect();
+        let kind = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}});
+        let mut object = kind.clone();
+        object["spec"] = json!({"cidrs": ranges});
+        self.create_if_absent(object, as_user).await?;
+        let resource = self.builtin("networking.k8s.io", "v1", "servicecidrs")?;
+        let request = Request {
+            resource,
+            subresource: "status".to_owned(),
+            namespace: String::new(),
+            name: "kubernetes".to_owned(),
+            user: Arc::clone(as_user),
+        };
+        let now = object::time::seconds(self.clock.now());
+        let mut status = kind;
+        status["status"] = json!({"conditions": [{
+            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready", "lastTransitionTime": now,
+        }]});
+        let is_ready = self.current(&request)?.tree["status"]["conditions"].as_array().is_some_and(|c| !c.is_empty());
+        if is_ready { Ok(()) } else { self.update(&request, status, &WriteOptions::default()).await.map(|_| ()) }
+    }
+
     /// The Service through which pods reach this server, and where it leads. Its address is the first of each range.
     pub async fn publish_kubernetes_service(&self, endpoints: &[IpAddr], port: u16, as_user: &Arc<UserInfo>) -> Result<(), Status> {
         let addresses: Vec<String> = self.services.ranges.iter().take(1).map(|range| range.nth(1).to_string()).collect();

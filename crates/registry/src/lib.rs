@@ -20,6 +20,7 @@ mod delete;
 pub mod entropy;
 mod fanout;
 mod faults;
+mod leases;
 mod metadata;
 mod patch;
 mod pods;
@@ -51,6 +52,9 @@ use crate::entropy::Entropy;
 use crate::form::Stored;
 use crate::services::ServiceSettings;
 
+/// Asked before a new object is validated for good: what is there now, and what shall be.
+type Guard = Box<dyn Fn(&Request, Option<&Value>, &Value) -> Result<(), Status> + Send + Sync>;
+
 pub struct Registry {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
@@ -58,11 +62,27 @@ pub struct Registry {
     entropy: Entropy,
     services: ServiceSettings,
     fanout: fanout::Fanout,
+    event_lease: leases::EventLease,
+    guard: Guard,
 }
 
 impl Registry {
     pub fn new(store: Store, clock: Clock, entropy: Entropy, services: ServiceSettings) -> Self {
-        Registry { store, catalog: RwLock::new(Arc::clone(kinds::builtin())), clock, entropy, services, fanout: fanout::Fanout::default() }
+        Registry {
+            store,
+            catalog: RwLock::new(Arc::clone(kinds::builtin())),
+            clock,
+            entropy,
+            services,
+            fanout: fanout::Fanout::default(),
+            event_lease: leases::EventLease::default(),
+            guard: Box::new(|_, _, _| Ok(())),
+        }
+    }
+
+    /// Rights that depend on what is written (nobody grants what they do not hold) are checked by whoever knows them.
+    pub fn guarded_by(self, guard: impl Fn(&Request, Option<&Value>, &Value) -> Result<(), Status> + Send + Sync + 'static) -> Self {
+        Registry { guard: Box::new(guard), ..self }
     }
 
     /// The kinds served at this moment.

@@ -65,6 +65,7 @@ impl Registry {
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
+        (self.guard)(request, None, &object)?;
         self.admit(request, Operation::Create, None, Some(&object))?;
         if options.is_dry_run() {
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
@@ -150,6 +151,7 @@ impl Registry {
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
+        (self.guard)(request, Some(old), &new)?;
         self.admit(request, Operation::Update, Some(old), Some(&new))?;
         if is_same(old, &mut new) {
             return Ok(Some(Answer::Stored(Stored::from(&*current.record))));
@@ -189,10 +191,11 @@ impl Registry {
         old: Option<&Value>,
         new: &mut Value,
     ) -> Result<Put, Status> {
+        let lease = self.lease_for(&request.resource).await?;
         for _ in 0..crate::services::ALLOCATION_TRIES_MAX {
             let companions = crate::services::companions(self, request, old, Some(new))?;
             let bytes = self.encode(&request.resource, new)?;
-            let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease: None } }];
+            let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease } }];
             let n_companions = companions.len();
             writes.extend(companions);
             match self.store.write(writes).await.map_err(|e| faults::from_store(&e))? {

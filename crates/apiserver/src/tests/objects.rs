@@ -236,6 +236,28 @@ fn pods_bind_end_gracefully_and_keep_finalizers() {
 }
 
 #[test]
+fn namespaces_wait_for_their_own_finalizers() {
+    check(
+        r#"
+        POST /api/v1/namespaces {"metadata":{"name":"n"}}
+        DELETE /api/v1/namespaces/n
+        DELETE /api/v1/namespaces/n
+        PATCH /api/v1/namespaces/n {"spec":{"finalizers":[]}}
+        PUT /api/v1/namespaces/n/finalize {"metadata":{"name":"n"},"spec":{"finalizers":[]}}
+        GET /api/v1/namespaces/n
+        "#,
+        expect![[r#"
+            201 {"apiVersion":"v1","kind":"Namespace","metadata":{"labels":{"kubernetes.io/metadata.name":"n"},"name":"n","resourceVersion":"2"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Active"}}
+            200 {"apiVersion":"v1","kind":"Namespace","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","labels":{"kubernetes.io/metadata.name":"n"},"name":"n","resourceVersion":"3"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}}
+            200 {"apiVersion":"v1","kind":"Namespace","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","labels":{"kubernetes.io/metadata.name":"n"},"name":"n","resourceVersion":"3"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}}
+            200 {"apiVersion":"v1","kind":"Namespace","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","labels":{"kubernetes.io/metadata.name":"n"},"name":"n","resourceVersion":"3"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Terminating"}}
+            200 {"apiVersion":"v1","kind":"Namespace","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-11-22T10:00:00Z","labels":{"kubernetes.io/metadata.name":"n"},"name":"n","resourceVersion":"4"},"spec":{},"status":{"phase":"Terminating"}}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"namespaces","name":"n"},"kind":"Status","message":"namespaces \"n\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
 fn propagation_becomes_finalizers() {
     check(
         &on(r#"
