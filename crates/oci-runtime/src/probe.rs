@@ -63,8 +63,22 @@ fn cgroups() -> Vec<Lack> {
             "this host uses cgroup version 1, which has no memory requests and, when a container is out of memory, kills one process of it and not all",
             "boot with `systemd.unified_cgroup_hierarchy=1`",
         )],
-        Ok(Cgroups::V2(_)) => Vec::new(),
+        Ok(Cgroups::V2(_)) => crowded_root().into_iter().collect(),
     }
+}
+
+/// Inside another container the top of the tree we see is a group like any other, and one with processes of its own cannot
+/// hand controllers to groups below. The host's real top has no `cgroup.type`.
+fn crowded_root() -> Option<Lack> {
+    let read = |file: &str| fs::read_to_string(Path::new("/sys/fs/cgroup").join(file));
+    let has_memory = read("cgroup.subtree_control").is_ok_and(|text| text.contains("memory"));
+    let is_crowded = read("cgroup.type").is_ok() && read("cgroup.procs").is_ok_and(|text| !text.is_empty());
+    (is_crowded && !has_memory).then(|| {
+        let meaning = "the cgroup that this container sees as the top has processes in it, so no limits can be set below it";
+        let way_out =
+            "move them first: `mkdir /sys/fs/cgroup/init && echo 0 > /sys/fs/cgroup/init/cgroup.procs` in the shell that starts coracle";
+        fatal("cgroup delegation", meaning, way_out)
+    })
 }
 
 fn overlay(root: &Path) -> Option<Lack> {
@@ -74,7 +88,7 @@ fn overlay(root: &Path) -> Option<Lack> {
     }
     let existing: PathBuf = root.ancestors().find(|path| path.exists())?.to_path_buf();
     const OVERLAY_MAGIC: i64 = 0x794c_7630;
-    let is_overlay = rustix::fs::statfs(&existing).is_ok_and(|found| found.f_type as i64 == OVERLAY_MAGIC);
+    let is_overlay = rustix::fs::statfs(&existing).is_ok_and(|found| found.f_type == OVERLAY_MAGIC);
     is_overlay.then(|| {
         let meaning = format!("`{}` is on an overlay file system, which cannot hold the writable layers of containers", root.display());
         fatal("data directory", &meaning, "choose a directory on ext4, xfs, btrfs or tmpfs with --data-dir")

@@ -146,7 +146,14 @@ impl Cgroups {
 
     /// Removes the empty group and those below; says whether it is gone.
     pub(crate) fn remove_if_empty(&self, path: &CgroupPath) -> bool {
-        self.directories(path).iter().fold(true, |gone, dir| remove_tree(dir) && gone)
+        // All are tried, also after one that stays.
+        let n_left = self.directories(path).iter().filter(|dir| !remove_tree(dir)).count();
+        n_left == 0
+    }
+
+    /// Removes the group itself if nothing is in or below it; others may be using it, so nothing is done to them.
+    pub(crate) fn leave(&self, path: &CgroupPath) {
+        self.directories(path).iter().for_each(|dir| _ = fs::remove_dir(dir));
     }
 
     /// Kills what is there, waits until it has ended, removes the group. Blocks.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::link::Link;
 use super::model::{self, Sandbox};
-use super::{ANSWER_TIMEOUT, EmbeddedRuntime, KILL_TIMEOUT, blocking, io_error, spawn};
+use super::{ANSWER_TIMEOUT, EmbeddedRuntime, blocking, io_error, spawn};
 use crate::protocol::{Answer, ContainerProgress, ContainerRecord, Notice, Request, SandboxFiles, SandboxRecord};
 use crate::runtime::{Error, Event, Result};
 use crate::spec::{ContainerId, SandboxId};
@@ -73,7 +73,11 @@ impl EmbeddedRuntime {
             listener.listen(|notice| runtime.take_notice(&sandbox, notice)).await;
             runtime.shim_ended(&sandbox, &listener).await;
             if let Some(pid) = child {
-                let _ = blocking(move || Ok(sys::wait_if_child(pid))).await;
+                let reap = move || {
+                    sys::wait_if_child(pid);
+                    Ok(())
+                };
+                let _ = blocking(reap).await;
             }
         });
         let Answer::State { shim_pid, containers } = link.call(Request::State, ANSWER_TIMEOUT).await?.answer else {
@@ -142,15 +146,20 @@ impl EmbeddedRuntime {
 
     /// Without its shim nothing of a pod may run on: kills what is left and counts it as ended.
     pub(super) async fn settle(&self, id: &SandboxId) -> Result<()> {
-        let (cgroup, directory) = {
+        let directory = {
             let mut model = self.model();
             let Some(sandbox) = model.sandboxes.get_mut(id) else { return Ok(()) };
             sandbox.link = None;
             sandbox.status.state = SandboxState::NotReady;
-            (sandbox.cgroup.clone(), sandbox.directory.clone())
+            sandbox.directory.clone()
         };
-        let cgroups = self.shared.cgroups.clone();
-        let killed = blocking(move || cgroups.destroy(&cgroup, KILL_TIMEOUT).map_err(Error::DeadlineExceeded)).await;
+        let place = directory.clone();
+        blocking(move || {
+            spawn::kill_shim(&place);
+            Ok(())
+        })
+        .await?;
+        let killed = self.destroy_cgroups(id).await;
         let unsettled: Vec<ContainerStatus> = self.model().containers.values().filter(|status| status.sandbox == *id).cloned().collect();
         for status in unsettled.into_iter().filter(|status| matches!(status.state, ContainerState::Running { .. })) {
             // The shim may have written an end that nobody has read.

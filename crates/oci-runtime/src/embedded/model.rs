@@ -26,6 +26,8 @@ pub(super) struct Sandbox {
     pub(super) link: Option<Arc<Link>>,
     /// It has been asked to stop, so that the end of the shim is no surprise.
     pub(super) is_stopping: bool,
+    /// Its shim is being started and has not answered yet.
+    pub(super) is_starting: bool,
 }
 
 impl Sandbox {
@@ -39,7 +41,19 @@ impl Sandbox {
             annotations: record.config.annotations,
             caller_dir: SandboxFiles(&directory).caller(),
         };
-        Sandbox { directory, cgroup: record.cgroup, log_directory: record.config.log_directory, status, link: None, is_stopping: false }
+        Sandbox {
+            directory,
+            cgroup: record.cgroup,
+            log_directory: record.config.log_directory,
+            status,
+            link: None,
+            is_stopping: false,
+            is_starting: false,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.link.is_some() || self.is_starting
     }
 
     pub(super) fn link(&self) -> Result<Arc<Link>> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::model::Sandbox;
 use super::{EmbeddedRuntime, KILL_TIMEOUT, blocking, io_error, spawn};
 use crate::cgroup::CgroupPath;
-use crate::launch::RESOLV_CONF;
+use crate::launch::{HOSTNAME, RESOLV_CONF};
 use crate::protocol::{Request, SandboxFiles, SandboxRecord};
 use crate::runtime::{Error, Result};
 use crate::spec::{SandboxConfig, SandboxId};
@@ -27,8 +27,13 @@ impl EmbeddedRuntime {
             config,
         };
         let id = SandboxId(id);
-        self.model().sandboxes.insert(id.clone(), Sandbox::new(directory.clone(), record.clone()));
+        let mut sandbox = Sandbox::new(directory.clone(), record.clone());
+        sandbox.is_starting = true;
+        self.model().sandboxes.insert(id.clone(), sandbox);
         let result = self.start_shim(&id, directory, record).await;
+        if let Some(sandbox) = self.model().sandboxes.get_mut(&id) {
+            sandbox.is_starting = false;
+        }
         if result.is_err() {
             // The reason of the first failure is worth more than a second one.
             let _ = self.forget_sandbox(&id).await;
@@ -62,12 +67,11 @@ impl EmbeddedRuntime {
         let Some(link) = link else { return Ok(()) };
         match link.call(Request::Stop, KILL_TIMEOUT).await {
             Ok(_) => {
-                let mut model = self.model();
-                if let Some(sandbox) = model.sandboxes.get_mut(id) {
+                if let Some(sandbox) = self.model().sandboxes.get_mut(id) {
                     sandbox.link = None;
                     sandbox.status.state = SandboxState::NotReady;
                 }
-                Ok(())
+                self.destroy_cgroups(id).await
             }
             // Dead or stuck: the cgroup is killed from outside.
             Err(error) => {
@@ -79,19 +83,38 @@ impl EmbeddedRuntime {
 
     pub(super) async fn forget_sandbox(&self, id: &SandboxId) -> Result<()> {
         self.stop_sandbox(id).await?;
-        let Ok((directory, cgroup)) = self.model().sandbox(id).map(|sandbox| (sandbox.directory.clone(), sandbox.cgroup.clone())) else {
-            return Ok(());
-        };
-        let cgroups = self.shared.cgroups.clone();
-        blocking(move || {
-            cgroups.destroy(&cgroup, KILL_TIMEOUT).map_err(Error::DeadlineExceeded)?;
-            remove_tree(&directory)
-        })
-        .await?;
+        let Ok(directory) = self.model().sandbox(id).map(|sandbox| sandbox.directory.clone()) else { return Ok(()) };
+        self.destroy_cgroups(id).await?;
+        blocking(move || remove_tree(&directory)).await?;
         let mut model = self.model();
         model.containers.retain(|_, status| status.sandbox != *id);
         model.sandboxes.remove(id);
         Ok(())
+    }
+}
+
+impl EmbeddedRuntime {
+    /// Kills what is left of the sandbox's own containers and removes their cgroups; the pod's cgroup too, unless another
+    /// sandbox of the pod lives in it.
+    pub(super) async fn destroy_cgroups(&self, id: &SandboxId) -> Result<()> {
+        let (pod, containers, is_last) = {
+            let model = self.model();
+            let Ok(sandbox) = model.sandbox(id) else { return Ok(()) };
+            let own = model.containers.values().filter(|status| status.sandbox == *id);
+            let containers: Vec<CgroupPath> = own.map(|status| sandbox.cgroup.child(&status.id.0)).collect();
+            let is_live = |other: &Sandbox| other.status.id != *id && other.cgroup == sandbox.cgroup && other.is_live();
+            (sandbox.cgroup.clone(), containers, !model.sandboxes.values().any(is_live))
+        };
+        let cgroups = self.shared.cgroups.clone();
+        blocking(move || {
+            let destroy = |path: &CgroupPath| cgroups.destroy(path, KILL_TIMEOUT).map_err(Error::DeadlineExceeded);
+            containers.iter().try_for_each(destroy)?;
+            if is_last {
+                cgroups.leave(&pod);
+            }
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -109,6 +132,9 @@ fn write_sandbox(directory: &Path, record: &SandboxRecord) -> std::io::Result<()
     spawn::make_private_dir(&files.caller())?;
     if let Some(text) = &record.config.resolv_conf {
         fs::write(directory.join(RESOLV_CONF), text)?;
+    }
+    if !record.config.hostname.is_empty() {
+        fs::write(directory.join(HOSTNAME), format!("{}\n", record.config.hostname))?;
     }
     // Last, for it makes the directory a sandbox.
     spawn::write_json(&files.record(), record)

@@ -68,6 +68,18 @@ fn with_short_name<T>(directory: &Path, act: impl FnOnce(&Path) -> io::Result<T>
     act(&socket)
 }
 
+/// Kills a sandbox's shim, should it be alive and deaf, and what it forked for itself (the first process of a shared
+/// process namespace). Found by command line, for a process id alone may be somebody else's by now.
+pub(super) fn kill_shim(directory: &Path) {
+    let wanted = [SHIM_NAME.as_bytes(), b"\0", directory.as_os_str().as_encoded_bytes(), b"\0"].concat();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if fs::read(process.path().join("cmdline")).is_ok_and(|line| line == wanted) {
+            let _ = sys::kill(pid, libc::SIGKILL);
+        }
+    }
+}
+
 /// Why a shim ended, in its own words.
 pub(super) fn last_line(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();

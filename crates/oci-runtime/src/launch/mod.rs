@@ -69,6 +69,8 @@ pub(crate) struct Launch<'a> {
 pub(crate) const SHARED_MEMORY: &str = "shm";
 /// The pod's resolver configuration, below its directory.
 pub(crate) const RESOLV_CONF: &str = "resolv.conf";
+/// The pod's name for `/etc/hostname`, below its directory.
+pub(crate) const HOSTNAME: &str = "hostname";
 
 /// Becomes a container's first command. `directory` is the container's own, absolute.
 pub(crate) fn container(pod: &Pod<'_>, launch: Launch<'_>, directory: &Path) -> ! {
@@ -89,7 +91,9 @@ fn start(pod: &Pod<'_>, launch: Launch<'_>, directory: &Path) -> Result<Infallib
     sys::setns(pod.host_mounts, libc::CLONE_NEWNS).map_err(|error| format!("join the host's mount namespace: {error}"))?;
     let privileges = Privileges::of(&config.security)?;
     let mut volumes = config.mounts.iter().map(mounts::prepare).collect::<Result<Vec<_>, _>>()?;
-    volumes.extend(resolv_conf(pod, config)?);
+    for (name, place) in [(RESOLV_CONF, "/etc/resolv.conf"), (HOSTNAME, "/etc/hostname")] {
+        volumes.extend(pod_file(pod, config, name, place)?);
+    }
     let nodes = devices::nodes(config)?;
 
     let own_view = if config.security.privileged { 0 } else { libc::CLONE_NEWCGROUP };
@@ -141,19 +145,19 @@ fn shared_memory(pod: &Pod<'_>) -> Result<OwnedFd, String> {
     open_tree(CWD, &source, flags).map_err(|error| format!("open the pod's shared memory: {error}"))
 }
 
-fn resolv_conf(pod: &Pod<'_>, config: &ContainerConfig) -> Result<Option<Prepared>, String> {
-    const PLACE: &str = "/etc/resolv.conf";
-    if config.mounts.iter().any(|mount| mount.destination == Path::new(PLACE)) {
+/// A file that all containers of the pod have, if the pod has it and the container has nothing of its own there.
+fn pod_file(pod: &Pod<'_>, config: &ContainerConfig, name: &str, place: &str) -> Result<Option<Prepared>, String> {
+    if config.mounts.iter().any(|mount| mount.destination == Path::new(place)) {
         return Ok(None);
     }
-    match mounts::copy_of(&pod.directory.join(RESOLV_CONF)) {
+    match mounts::copy_of(&pod.directory.join(name)) {
         Ok(tree) => {
-            let (private, attributes) = (libc::MS_PRIVATE, if config.read_only_rootfs { sys::MOUNT_ATTR_RDONLY } else { 0 });
-            sys::mount_setattr(&tree, false, attributes, 0, private).map_err(|error| format!("set up {PLACE}: {error}"))?;
-            Ok(Some(Prepared::bind(tree, PLACE)))
+            let attributes = if config.read_only_rootfs { sys::MOUNT_ATTR_RDONLY } else { 0 };
+            sys::mount_setattr(&tree, false, attributes, 0, libc::MS_PRIVATE).map_err(|error| format!("set up {place}: {error}"))?;
+            Ok(Some(Prepared::bind(tree, place)))
         }
         Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(error) => Err(format!("open the pod's resolv.conf: {error}")),
+        Err(error) => Err(format!("open the pod's {name}: {error}")),
     }
 }
 

@@ -89,6 +89,10 @@ impl Container {
         ContainerProgress { state, user: self.user.clone() }
     }
 
+    pub(super) fn cgroup(&self) -> &CgroupPath {
+        &self.cgroup
+    }
+
     pub(super) fn kill(&self) {
         if let Some(init) = &self.init {
             let _ = sys::send_signal(&init.pidfd, libc::SIGKILL);

@@ -235,9 +235,12 @@ impl Shim {
         }
     }
 
+    /// Container by container: a successor of this sandbox may have its containers in the same pod's cgroup.
     fn kill_everything(&mut self) {
-        self.record.cgroups.kill(&self.record.cgroup);
-        self.containers.values().for_each(Container::kill);
+        for container in self.containers.values() {
+            self.record.cgroups.kill(container.cgroup());
+            container.kill();
+        }
         if let Some((_, pidfd)) = &self.held.pod_init {
             let _ = sys::send_signal(pidfd, libc::SIGKILL);
         }
@@ -245,8 +248,9 @@ impl Shim {
 
     /// True when nothing is left and that has been said.
     fn finish_stop(&mut self) -> bool {
-        let is_running = self.containers.values().any(|container| container.pid().is_some());
-        if is_running || !self.record.cgroups.remove_if_empty(&self.record.cgroup) {
+        let cgroups = &self.record.cgroups;
+        let is_gone = |container: &Container| container.pid().is_none() && cgroups.remove_if_empty(container.cgroup());
+        if !self.containers.values().all(is_gone) {
             self.kill_everything();
             return false;
         }

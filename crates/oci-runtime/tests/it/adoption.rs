@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("adoption::exits_while_nobody_watches_are_told_later", exits_while_nobody_watches_are_told_later),
     ("adoption::created_containers_are_found_again", created_containers_are_found_again),
     ("adoption::a_killed_shim_takes_its_pod_along", a_killed_shim_takes_its_pod_along),
+    ("adoption::a_successor_is_not_harmed_by_its_predecessors_end", a_successor_is_not_harmed_by_its_predecessors_end),
     ("adoption::what_died_with_its_shim_is_settled_on_opening", what_died_with_its_shim_is_settled_on_opening),
 ];
 
@@ -130,7 +131,9 @@ fn process_exists(pid: u32) -> bool {
 
 fn a_killed_shim_takes_its_pod_along() {
     let node = Node::new();
-    let sandbox = node.sandbox("doomed");
+    let mut config = node.sandbox_config("doomed");
+    config.namespaces.pid = oci_runtime::spec::PidMode::Pod;
+    let sandbox = node.wait(node.runtime.run_pod_sandbox(config)).expect("a sandbox");
     let id = node.start(&sandbox, node.container_config("exec sleep 1000"));
     let ContainerState::Running { pid, .. } = node.runtime.container_status(&id).expect("known").state else { panic!("not running") };
     let mut events = node.runtime.events();
@@ -141,6 +144,7 @@ fn a_killed_shim_takes_its_pod_along() {
     assert_eq!(node.runtime.pod_sandbox_status(&sandbox).expect("known").state, SandboxState::NotReady);
     assert!(!process_exists(pid));
     node.wait(node.runtime.remove_pod_sandbox(&sandbox)).expect("removed");
+    crate::cleanup::assert_no_traces(&node);
 }
 
 fn what_died_with_its_shim_is_settled_on_opening() {
@@ -162,4 +166,22 @@ fn what_died_with_its_shim_is_settled_on_opening() {
     assert_eq!((node.exit(&running).code, node.exit(&running).reason), (255, ExitReason::Unknown));
     assert!(!process_exists(pid));
     assert_eq!(node.runtime.pod_sandbox_status(&sandbox).expect("known").state, SandboxState::NotReady);
+}
+
+/// Both sandboxes of a pod have its cgroup.
+fn a_successor_is_not_harmed_by_its_predecessors_end() {
+    let node = Node::new();
+    let first = node.sandbox("same");
+    let lost = node.start(&first, node.container_config("exec sleep 1000"));
+    kill_shim(&node);
+    node.exit(&lost);
+    let second = node.sandbox("same");
+    let id = node.start(&second, node.container_config("exec sleep 1000"));
+    let is_running = |node: &Node| matches!(node.runtime.container_status(&id).expect("known").state, ContainerState::Running { .. });
+    let (directory, cgroup) = node.abandon();
+    let node = Node::open(directory, cgroup);
+    assert!(is_running(&node));
+    node.wait(node.runtime.remove_pod_sandbox(&first)).expect("removed");
+    assert_eq!(node.ask(&id, "echo alive"), "alive");
+    assert!(is_running(&node) && node.runtime.sandbox_stats(&second).is_ok());
 }

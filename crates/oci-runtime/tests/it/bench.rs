@@ -45,12 +45,12 @@ pub(crate) fn run() {
     }
     names.iter().zip(&mut times).for_each(|(name, times)| report(name, times));
     report("whole pod, asked to first output", &mut whole);
-    report("30 pods at once, all running", &mut (0..5).map(|n| at_once(&node, n).as_secs_f64() * 1e3).collect());
+    report("30 pods at once, all running", &mut (0..5).map(|n| at_once(&node, n).as_secs_f64() * 1e3).collect::<Vec<_>>());
     memory(&node);
     println!("load {}", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
 }
 
-fn report(name: &str, times: &mut Vec<f64>) {
+fn report(name: &str, times: &mut [f64]) {
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
     println!("{name:34} min {:7.2}  p50 {:7.2}  p90 {:7.2}  max {:7.2} ms", at(0.0), at(0.5), at(0.9), at(1.0));

@@ -49,7 +49,7 @@ fn traces(node: &Node) -> Vec<String> {
 }
 
 /// A shim says that it is done just before it ends, and a dead process is reaped a moment later.
-fn assert_no_traces(node: &Node) {
+pub(crate) fn assert_no_traces(node: &Node) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !traces(node).is_empty() {
         assert!(std::time::Instant::now() < deadline, "{:#?}", traces(node));

@@ -161,6 +161,7 @@ fn containers_of_a_pod_share_what_they_should() {
     assert_eq!(namespaces(&first), namespaces(&second));
     assert_eq!(namespaces(&first).lines().count(), 3);
     assert_eq!(node.ask(&second, "ps -o comm | grep -c '^sleep'"), "1", "each container has its own processes");
+    assert_eq!(node.ask(&second, "cat /etc/hostname"), "pod-share");
     assert!(node.ask(&second, "ip addr show lo").contains("127.0.0.1/8"));
 
     let mut config = node.sandbox_config("together");
