@@ -27,19 +27,23 @@ pub(crate) enum Command {
     Status(NameFlags),
     /// Stop the cluster and its pods; its state is kept
     Down(NameFlags),
+    /// Stop the cluster and remove everything it ever made on this host
+    Reset(ResetFlags),
     /// Build an image from a Dockerfile
     Build(BuildFlags),
     /// List, pull, import, push and remove images
     Image(ImageFlags),
+    /// Build, push, deploy, break and heal a chat: the whole story
+    Demo(ClusterFlags),
 }
 
 #[derive(Args, Clone)]
 pub(crate) struct NameFlags {
     /// Which cluster
-    #[arg(long, default_value = "default")]
+    #[arg(long, global = true, default_value = "default")]
     pub(crate) name: String,
     /// Where its state lies [default: /var/lib/coracle/NAME]
-    #[arg(long, env = "CORACLE_DATA_DIR")]
+    #[arg(long, global = true, env = "CORACLE_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -71,6 +75,15 @@ pub(crate) struct ClusterFlags {
     /// More to say on standard error: trace, debug, info, warn, error
     #[arg(long, default_value = "info", env = "CORACLE_LOG")]
     pub(crate) log: String,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ResetFlags {
+    #[command(flatten)]
+    pub(crate) which: NameFlags,
+    /// Kubeconfig to take the cluster out of [default: first of $KUBECONFIG, or ~/.kube/config]
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

@@ -36,6 +36,10 @@ impl Failure {
         self
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         if self.is_usage { 2 } else { 1 }
     }

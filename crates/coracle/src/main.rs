@@ -8,7 +8,10 @@ mod commands;
 mod daemon;
 mod failure;
 mod kubeconfig;
+mod node;
 mod options;
+mod own_objects;
+mod run_in_container;
 mod server;
 
 use std::process::ExitCode;
@@ -21,6 +24,8 @@ use crate::options::ServerOptions;
 
 fn main() -> ExitCode {
     // The same program is the shim of each pod; that must come before threads, signals and everything else.
+    // The same program is the shim of each pod; that must be known before threads, signals and everything else.
+    oci_runtime::shim::become_shim_if_asked();
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Up(flags) => commands::up::run(flags),
@@ -29,7 +34,9 @@ fn main() -> ExitCode {
             ServerOptions::resolve(flags).and_then(|options| block_on(server::run(options))?)
         }
         Command::Status(flags) => commands::status::run(flags),
-        Command::Down(flags) => commands::down::run(flags),
+        Command::Down(flags) => commands::down::down(flags),
+        Command::Reset(flags) => commands::down::reset(flags),
+        Command::Demo(flags) => commands::demo::run(flags),
         Command::Build(flags) => commands::build::run(flags),
         Command::Image(flags) => commands::image::run(flags),
     };

@@ -28,13 +28,11 @@ use tokio::task::JoinSet;
 use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::options::ServerOptions;
-use crate::{addresses, kubeconfig};
+use crate::{addresses, kubeconfig, node, own_objects};
 
 /// Upstream's issuer for clusters without another name.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
-/// The tenth address of the service range, as everywhere.
-pub(crate) const DNS_ADDRESS: u128 = 10;
 
 /// Serves until told to stop. Pods go on running.
 pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
@@ -44,7 +42,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
 
     daemon::notify("STATUS=opening the store");
-    let store = Store::memory();
+    let store = Store::open(&options.place.store_dir(), store::Options::default()).map_err(|e| Failure::new(format!("the store: {e}")))?;
     let timekeeper = store.clone();
     tasks.spawn(async move { timekeeper.keep_time().await });
 
@@ -63,22 +61,15 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         ),
     });
     api.bootstrap(&node_ips, options.api_port).await.map_err(|e| Failure::new(format!("the first objects: {e}")))?;
+    let dns_addresses = options.service_ranges.nth(node::DNS_ADDRESS);
+    own_objects::create(&client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]), &dns_addresses).await?;
     let listener = listen(options.api_port).await?;
     let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
     tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
 
     daemon::notify("STATUS=starting controllers");
     let control_client = client_as(&api, "kube-controller-manager", "system:kube-controller-manager", &[authz::PRIVILEGED_GROUP]);
-    let control = ControlPlane::start(
-        control_client,
-        clock.clone(),
-        control_plane::Options {
-            root_ca: credentials.authority.certificate_pem().to_owned(),
-            pod_networks: options.pod_ranges.texts().iter().filter_map(|text| Pool::parse(text)).collect(),
-            scheduler: Default::default(),
-        },
-    )
-    .await;
+    let control = ControlPlane::start(control_client, clock.clone(), control_options(&options, &credentials.authority)).await;
 
     daemon::notify("STATUS=starting the node");
     let registry_listener = TcpListener::bind(("127.0.0.1", options.registry_port)).await.map_err(|e| {
@@ -93,12 +84,27 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
             }
         }
     });
+    let user = format!("system:node:{}", options.node_name);
+    let node = node::start(node::Setup {
+        place: options.place.clone(),
+        node_name: options.node_name.clone(),
+        node_ips,
+        pod_ranges: options.pod_ranges.clone(),
+        service_ranges: options.service_ranges.clone(),
+        client: client_as(&api, "kubelet", &user, &["system:nodes", "system:authenticated"]),
+        clock: clock.clone(),
+        images,
+        registries: crate::commands::image::registries(),
+    })
+    .await?;
+    node.ready().await;
     daemon::notify("READY=1");
     tracing::info!(cluster = options.place.name, "ready");
 
     wait_for_signal().await;
     daemon::notify("STOPPING=1");
     tracing::info!("stopping; pods go on running");
+    node.stop().await;
     control.stop().await;
     let _ = stop.send(true);
     let drained = async { while tasks.join_next().await.is_some() {} };
@@ -167,6 +173,15 @@ impl Credentials {
         let document = kubeconfig::document(&options.place.context(), &access);
         pki::write_private(Path::new(&options.place.admin_kubeconfig()), &codec::yaml::write(&document))
             .map_err(failed("the administrator's kubeconfig"))
+    }
+}
+
+fn control_options(options: &ServerOptions, authority: &Authority) -> control_plane::Options {
+    let pools = options.pod_ranges.texts();
+    control_plane::Options {
+        root_ca: authority.certificate_pem().to_owned(),
+        pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
+        scheduler: scheduling::Options::default(),
     }
 }
 

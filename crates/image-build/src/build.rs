@@ -43,9 +43,6 @@ pub struct Built {
 pub struct RunRequest<'a> {
     /// Folders, the lowest first.
     pub layers: &'a [PathBuf],
-    /// Where changes are to be left, in overlayfs' form, and the folder it needs beside it.
-    pub upper: &'a Path,
-    pub work: &'a Path,
     pub args: Vec<String>,
     pub env: Vec<String>,
     pub working_dir: &'a str,
@@ -56,8 +53,9 @@ pub struct RunRequest<'a> {
 pub trait Runner {
     /// An image that may have to be fetched.
     fn image(&mut self, name: &str) -> Result<Arc<Image>, oci_image::Error>;
-    /// Runs a command and answers its exit code, or why it could not be started.
-    fn run(&mut self, request: &RunRequest<'_>) -> Result<i32, String>;
+    /// Runs a command and answers its exit code, or why it could not be started. When it ended well, `keep` is called with the
+    /// folder that holds what it changed, in overlayfs' form, before that goes away.
+    fn run(&mut self, request: &RunRequest<'_>, keep: &mut dyn FnMut(&Path)) -> Result<i32, String>;
     /// One line of progress: step number, steps in all, its text, and whether its layer was there already.
     fn step(&mut self, number: usize, count: usize, text: &str, cached: bool);
 }
@@ -330,31 +328,23 @@ impl Work<'_> {
             .map(|(n, v)| format!("{n}={v}"))
             .collect();
         env.extend(hidden);
-        let (upper, work) = (self.build.scratch.join("upper"), self.build.scratch.join("work"));
         let (working_dir, user) = (state.config.config.working_dir.clone(), state.config.config.user.clone());
         let content = format!("run {args:?} {env:?} {working_dir} {user}");
-        let result = self.layer(state, &content, &mut |own, layer| {
-            for folder in [&upper, &work] {
-                fs::create_dir_all(folder).map_err(|e| Error::File("create", folder.clone(), e))?;
-            }
+        self.layer(state, &content, &mut |own, layer| {
             let request = RunRequest {
                 layers: &folders,
-                upper: &upper,
-                work: &work,
                 args: args.clone(),
                 env: env.clone(),
                 working_dir: if working_dir.is_empty() { "/" } else { &working_dir },
                 user: &user,
             };
-            match own.runner.run(&request).map_err(|why| Error::Runtime { line: step.line, why })? {
-                0 => layer.upper(&upper, ""),
+            let mut kept = Ok(());
+            let code = own.runner.run(&request, &mut |changes| kept = layer.upper(changes, ""));
+            match code.map_err(|why| Error::Runtime { line: step.line, why })? {
+                0 => kept,
                 code => Err(Error::Run { line: step.line, command: step.text.clone(), code }),
             }
-        });
-        for folder in [&upper, &work] {
-            let _ = fs::remove_dir_all(folder);
-        }
-        result
+        })
     }
 
     fn copy(&mut self, dockerfile: &Dockerfile, state: &mut State, step: &Step, copy: &Copy) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,14 +34,17 @@ impl Drop for Scratch {
 struct Fake {
     store: ImageStore,
     steps: Vec<(String, bool)>,
+    upper: PathBuf,
 }
 
 impl Runner for Fake {
     fn image(&mut self, name: &str) -> Result<Arc<Image>, oci_image::Error> {
         self.store.find(name).ok_or_else(|| oci_image::Error::NotFound(name.to_owned()))
     }
-    fn run(&mut self, request: &RunRequest<'_>) -> Result<i32, String> {
-        fs::write(request.upper.join("ran"), request.args.join("|")).map_err(|e| e.to_string())?;
+    fn run(&mut self, request: &RunRequest<'_>, keep: &mut dyn FnMut(&Path)) -> Result<i32, String> {
+        fs::create_dir_all(&self.upper).map_err(|e| e.to_string())?;
+        fs::write(self.upper.join("ran"), request.args.join("|")).map_err(|e| e.to_string())?;
+        keep(&self.upper);
         Ok(i32::from(request.args.last().is_some_and(|a| a == "false")))
     }
     fn step(&mut self, _: usize, _: usize, text: &str, cached: bool) {
@@ -52,7 +55,7 @@ impl Runner for Fake {
 fn run(scratch: &Scratch, dockerfile: &str, args: &[(&str, &str)]) -> (Result<Arc<Image>, Error>, Vec<(String, bool)>) {
     scratch.file("Dockerfile", dockerfile);
     let store = ImageStore::open(&scratch.0.join("store")).unwrap();
-    let mut runner = Fake { store: store.clone(), steps: Vec::new() };
+    let mut runner = Fake { store: store.clone(), steps: Vec::new(), upper: scratch.0.join("upper") };
     let (context, work) = (scratch.0.join("context"), scratch.0.join("scratch"));
     let request = Build {
         context: &context,

@@ -29,6 +29,7 @@ mod start;
 
 pub mod disk;
 mod hooks;
+pub mod host;
 mod images;
 mod logs;
 pub mod objects;

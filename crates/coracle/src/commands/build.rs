@@ -1,7 +1,7 @@
 //! `coracle build`: a Dockerfile into the host's image store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image_build::{Build, RunRequest, Runner};
@@ -12,6 +12,7 @@ use crate::cli::BuildFlags;
 use crate::commands::image;
 use crate::failure::Failure;
 use crate::options::Place;
+use crate::run_in_container;
 
 pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -32,7 +33,7 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
         scratch: &scratch.0,
         now: Clock::system().now(),
     };
-    let mut runner = HostRunner { store: store.clone() };
+    let mut runner = HostRunner { place: place.clone(), store: store.clone() };
     let built = image_build::build(&store, &request, &mut runner).map_err(|e| Failure::new(e.to_string()))?;
     println!("{}", built.id);
     for tag in flags.tags.iter().filter(|_| flags.push) {
@@ -70,6 +71,7 @@ impl Drop for Scratch {
 }
 
 struct HostRunner {
+    place: Place,
     store: ImageStore,
 }
 
@@ -82,11 +84,8 @@ impl Runner for HostRunner {
         crate::block_on(self.store.pull(name, &registries, &[], &progress)).map_err(|e| oci_image::Error::NotFound(e.to_string()))?
     }
 
-    fn run(&mut self, request: &RunRequest<'_>) -> Result<i32, String> {
-        {
-            let _ = request;
-            Err("RUN is not supported yet".to_owned())
-        }
+    fn run(&mut self, request: &RunRequest<'_>, keep: &mut dyn FnMut(&Path)) -> Result<i32, String> {
+        crate::block_on(run_in_container::run(&self.place, request, keep)).map_err(|e| e.to_string())?
     }
 
     fn step(&mut self, number: usize, count: usize, text: &str, cached: bool) {

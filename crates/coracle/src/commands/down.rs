@@ -1,18 +1,35 @@
-//! `coracle down`: ending what `up` began; the state is kept.
+//! `coracle down` and `coracle reset`: ending what `up` began, and taking back everything it made.
 
 use std::time::Duration;
 
-use crate::cli::NameFlags;
-use crate::daemon;
+use crate::cli::{NameFlags, ResetFlags};
 use crate::failure::Failure;
-use crate::options::Place;
+use crate::options::{self, Place};
+use crate::{daemon, kubeconfig, node};
 
 /// The server itself ends in a second; its last writes may be slow on a slow disk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) fn run(flags: &NameFlags) -> Result<(), Failure> {
+pub(crate) fn down(flags: &NameFlags) -> Result<(), Failure> {
     let place = Place::of(flags)?;
     let state = if daemon::stop_server(&place, PATIENCE)? { "stopped" } else { "was not running" };
-    println!("Cluster `{}` {state}; its state is kept in {}.", place.name, place.data_dir.display());
+    let n_pods = crate::block_on(node::stop_pods(&place))??;
+    println!("Cluster `{}` {state}; {n_pods} pods ended; its state is kept in {}.", place.name, place.data_dir.display());
+    Ok(())
+}
+
+pub(crate) fn reset(flags: &ResetFlags) -> Result<(), Failure> {
+    let place = Place::of(&flags.which)?;
+    daemon::stop_server(&place, PATIENCE)?;
+    crate::block_on(node::stop_pods(&place))??;
+    crate::block_on(node::remove_traces(&place))??;
+    match std::fs::remove_dir_all(&place.data_dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::caused(format!("cannot remove `{}`", place.data_dir.display()), &e));
+        }
+        _ => {}
+    }
+    kubeconfig::remove(&options::kubeconfig_path(flags.kubeconfig.as_deref())?, &place.context())?;
+    println!("Cluster `{}` is gone, with everything it made on this host.", place.name);
     Ok(())
 }

@@ -148,7 +148,8 @@ fn a_crash_loop_backs_off() {
             Normal Pulled x6 spec.containers{web}: Container image "img:1" already present on machine and can be accessed by the pod
             Normal Started x6 spec.containers{web}: Container started
             Warning BackOff x5 spec.containers{web}: Back-off restarting failed container web in pod bad_default(UID)
-        "#]].assert_eq(&cluster.events("bad").await);
+        "#]]
+        .assert_eq(&cluster.events("bad").await);
     });
 }
 

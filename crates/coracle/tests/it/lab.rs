@@ -1,0 +1,167 @@
+//! A place to run a whole cluster in: network and mount namespaces of their own with one uplink, a data folder, a kubeconfig.
+//! Dropping it takes everything down again, also after a failure.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const CORACLE: &str = env!("CARGO_BIN_EXE_coracle");
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Lab {
+    namespaces: Child,
+    pub(crate) dir: PathBuf,
+    kubectl: Option<PathBuf>,
+}
+
+/// Why whole-cluster tests cannot run here, if they cannot.
+pub(crate) fn is_possible() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: needs root");
+    }
+    is_root
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        static N: AtomicU32 = AtomicU32::new(0);
+        let n = N.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("coracle-lab-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the temporary folder is writable");
+        let namespaces = Command::new("unshare")
+            .args(["-n", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep infinity"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is there");
+        let mut lab = Lab { namespaces, dir, kubectl: kubectl() };
+        let mut ready = [0u8; 6];
+        std::io::Read::read_exact(lab.namespaces.stdout.as_mut().expect("piped"), &mut ready).expect("the namespaces are made");
+        let set_up = "ip link set lo up; ip link add up0 type veth peer name up1; ip addr add 192.0.2.50/24 dev up0; \
+                      ip -6 addr add 2001:db8::50/64 dev up0 nodad; ip link set up0 up; ip link set up1 up; \
+                      ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1";
+        lab.run("sh", &["-ec", set_up]);
+        lab
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.namespaces.id().to_string(), "-n", "-m", program]).args(args);
+        command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("CORACLE_DATA_DIR", self.dir.join("data")).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program inside; it must succeed. Answers its standard output.
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> String {
+        let output = self.attempt(program, args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "{program} {args:?}: {}\n{}{}\n{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr),
+            self.log_end()
+        );
+        text(&output.stdout)
+    }
+
+    pub(crate) fn attempt(&self, program: &str, args: &[&str]) -> Output {
+        self.command(program, args).output().expect("nsenter is there")
+    }
+
+    pub(crate) fn coracle(&self, args: &[&str]) -> String {
+        self.run(CORACLE, args)
+    }
+
+    /// The real kubectl, or `None` where it was not fetched (`cargo xtask ci` fetches it).
+    pub(crate) fn has_kubectl(&self) -> bool {
+        if self.kubectl.is_none() {
+            eprintln!("skipped: no kubectl; `cargo xtask clients` fetches it");
+        }
+        self.kubectl.is_some()
+    }
+
+    pub(crate) fn kubectl(&self, line: &str) -> String {
+        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let words = words(line);
+        self.run(&program, &words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The error text of a kubectl line that must fail.
+    pub(crate) fn kubectl_error(&self, line: &str) -> String {
+        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let words = words(line);
+        let output = self.attempt(&program, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(!output.status.success(), "`kubectl {line}` succeeded");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Repeats a kubectl line until its output satisfies `is_good`.
+    pub(crate) fn until(&self, line: &str, is_good: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let text = self.kubectl(line);
+            if is_good(&text) {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "`kubectl {line}` still says:\n{text}\n{}", self.log_end());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        let path = self.dir.join(name);
+        std::fs::create_dir_all(path.parent().expect("has one")).expect("writable");
+        std::fs::write(&path, content).expect("writable");
+        path.display().to_string()
+    }
+
+    pub(crate) fn server_pid(&self) -> String {
+        std::fs::read_to_string(self.dir.join("data/run/server.lock")).expect("a server runs")
+    }
+
+    fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.join("data/server.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("server.log ends:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"))
+    }
+
+    /// An image with a shell, made from Debian's static busybox, under the name `box:1`. False where busybox is not installed.
+    pub(crate) fn build_box(&self) -> bool {
+        let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists()) else {
+            eprintln!("skipped: no busybox-static");
+            return false;
+        };
+        let context = self.dir.join("box");
+        std::fs::create_dir_all(&context).expect("writable");
+        std::fs::copy(busybox, context.join("busybox")).expect("readable");
+        self.write(
+            "box/Dockerfile",
+            "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nCMD [\"sh\"]\n",
+        );
+        self.coracle(&["build", "-t", "box:1", &context.display().to_string()]);
+        true
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.command(CORACLE, &["reset"]).output();
+        let _ = self.namespaces.kill();
+        let _ = self.namespaces.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Words as a shell splits them; single quotes keep spaces.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate().map(|(i, part)| if i % 2 == 1 { part.replace(' ', "\0") } else { part.to_owned() });
+    quoted.collect::<String>().split(' ').map(|word| word.replace('\0', " ")).collect()
+}
+
+fn kubectl() -> Option<PathBuf> {
+    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients/kubectl");
+    std::env::var_os("CORACLE_TEST_KUBECTL").map(PathBuf::from).or(Some(fetched)).filter(|p| p.exists())
+}

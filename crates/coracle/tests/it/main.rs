@@ -1,0 +1,5 @@
+//! Whole clusters, seen from outside: the real binary, real containers, the real kubectl.
+
+mod lab;
+mod life;
+mod workloads;
