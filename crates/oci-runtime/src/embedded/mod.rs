@@ -3,9 +3,11 @@
 //! State on disk is the truth of what exists, shims are the truth of what runs; what is held here is a copy of both, rebuilt
 //! when a new process opens the same directory:
 //!
-//!     <root>/sandboxes/<id>/sandbox.json   the sandbox as asked for
-//!                          /shim.sock      its shim, while it runs
-//!                          /containers/<id>/config.json, journal, upper, work
+//! ```text
+//! <root>/sandboxes/<id>/sandbox.json   the sandbox as asked for
+//!                      /shim.sock      its shim, while it runs
+//!                      /containers/<id>/config.json, journal, upper, work
+//! ```
 //!
 //! Start reading at [`EmbeddedRuntime::open`].
 

@@ -1,7 +1,9 @@
 //! A container's life in the shim: started, watched, ended, forgotten.
 //!
-//!     (config.json) ──start──▶ Starting ──execve──▶ Running ──reaped──▶ Ended
-//!                                  └──────failed or killed──────────────▶ Ended (code 128)
+//! ```text
+//! (config.json) ──start──▶ Starting ──execve──▶ Running ──reaped──▶ Ended
+//!                              └──────failed or killed──────────────▶ Ended (code 128)
+//! ```
 
 use std::fs;
 use std::io::Write;
