@@ -77,8 +77,7 @@ pub struct ApiServer {
 impl ApiServer {
     pub fn new(settings: Settings) -> Arc<Self> {
         let policy = Arc::new(policy::Policy::new(settings.registry.store().clone()));
-        let guard = Arc::clone(&policy);
-        let registry = settings.registry.guarded_by(move |request, old, new| guard.check_escalation(request, old, new));
+        let registry = settings.registry.guarded_by(Arc::clone(&policy) as Arc<dyn registry::Rights>);
         Arc::new(ApiServer {
             policy,
             registry,

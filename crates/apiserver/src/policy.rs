@@ -9,7 +9,7 @@ use authz::{Attributes, NodeGraph, PRIVILEGED_GROUP, Rbac, Verdict};
 use kinds::Resource;
 use object::Value;
 use object::status::Status;
-use registry::{Request, address, form};
+use registry::{Request, Rights, address, form};
 use store::{At, Record, Revision, Store, Watcher};
 
 type Row = (&'static str, &'static str, &'static str, Feeds);
@@ -75,17 +75,6 @@ impl Policy {
         ask(&indexes.rbac, &indexes.nodes)
     }
 
-    /// Nobody may write a role or a binding that grants more than they hold.
-    pub(crate) fn check_escalation(&self, request: &Request, old: Option<&Value>, new: &Value) -> Result<(), Status> {
-        if request.resource.group != "rbac.authorization.k8s.io" {
-            return Ok(());
-        }
-        self.with(|rbac, nodes| {
-            let is_allowed = |attributes: &Attributes<'_>| authz::authorize(nodes, rbac, attributes).is_allowed();
-            authz::escalation::check(rbac, &request.user, new, old, &is_allowed)
-        })
-    }
-
     fn catch_up(&self) {
         let revision = self.store.revision();
         if self.indexes.read().unwrap_or_else(PoisonError::into_inner).seen >= revision {
@@ -99,6 +88,22 @@ impl Policy {
             *sources = SOURCES.iter().filter_map(|row| Source::read(&self.store, row, &mut indexes)).collect();
         }
         indexes.seen = indexes.seen.max(revision);
+    }
+}
+
+impl Rights for Policy {
+    fn allows(&self, attributes: &Attributes<'_>) -> bool {
+        self.authorize(attributes).is_allowed()
+    }
+
+    fn check_grant(&self, request: &Request, old: Option<&Value>, new: &Value) -> Result<(), Status> {
+        if request.resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        self.with(|rbac, nodes| {
+            let is_allowed = |attributes: &Attributes<'_>| authz::authorize(nodes, rbac, attributes).is_allowed();
+            authz::escalation::check(rbac, &request.user, new, old, &is_allowed)
+        })
     }
 }
 

@@ -11,7 +11,6 @@ use object::status::Status;
 use object::{Value, meta, time};
 use pki::token::TokenKey;
 use registry::Registry;
-use registry::stages::Operation;
 use serde_json::json;
 
 use crate::answer;
@@ -178,7 +177,7 @@ impl ApiServer {
         let name = call.info.name.clone();
         let stored = self.registry.get(&target.resource, &call.info.namespace, &name, "")?;
         let account = self.registry.decode(&target.resource, &stored)?;
-        self.registry.admit_subresource(&request(call, target), Operation::Create, &review)?;
+        self.registry.admit_subresource(&request(call, target), &review)?;
         let asked = review["spec"]["expirationSeconds"].as_i64().unwrap_or(EXPIRATION_SECONDS_DEFAULT);
         check_expiration(&name, asked)?;
         let bound = self.bound_claims(call, &account, &review["spec"]["boundObjectRef"])?;

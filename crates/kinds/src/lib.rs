@@ -271,6 +271,12 @@ impl Catalog {
         same.iter().map(|i| &self.resources[*i as usize]).find(|r| r.version == version && r.group == group)
     }
 
+    /// The resource in its group's first version that has it.
+    pub fn preferred(&self, resource: &GroupResource) -> Option<&Arc<Resource>> {
+        let same = self.resources_by_plural.get(&resource.resource)?;
+        same.iter().map(|i| &self.resources[*i as usize]).find(|r| r.group == resource.group)
+    }
+
     pub fn by_kind(&self, kind: &GroupVersionKind) -> Option<&Arc<Resource>> {
         let same = self.resources_by_kind.get(&kind.kind)?;
         same.iter().map(|i| &self.resources[*i as usize]).find(|r| r.version == kind.version && r.group == kind.group)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +13,6 @@ use store::Expect;
 use crate::options::{DeleteOptions, ListOptions, Propagation};
 use crate::read::List;
 use crate::request::{Answer, Request, Written, success};
-use crate::stages::Operation;
 use crate::write::{Current, Put};
 use crate::{Registry, address, form, metadata, rows};
 

@@ -13,6 +13,7 @@ pub mod options;
 pub mod request;
 
 pub mod address;
+mod admit;
 mod bootstrap;
 mod continue_token;
 pub mod convert;
@@ -42,6 +43,7 @@ use object::status::Status;
 use object::time::Clock;
 use store::{Revision, Store};
 
+pub use admit::Rights;
 pub use delete::Deleted;
 pub use patch::{Patch, PatchKind};
 pub use read::List;
@@ -52,9 +54,6 @@ use crate::entropy::Entropy;
 use crate::form::Stored;
 use crate::services::ServiceSettings;
 
-/// Asked before a new object is validated for good: what is there now, and what shall be.
-type Guard = Box<dyn Fn(&Request, Option<&Value>, &Value) -> Result<(), Status> + Send + Sync>;
-
 pub struct Registry {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
@@ -63,7 +62,7 @@ pub struct Registry {
     services: ServiceSettings,
     fanout: fanout::Fanout,
     event_lease: leases::EventLease,
-    guard: Guard,
+    rights: Arc<dyn Rights>,
 }
 
 impl Registry {
@@ -76,13 +75,13 @@ impl Registry {
             services,
             fanout: fanout::Fanout::default(),
             event_lease: leases::EventLease::default(),
-            guard: Box::new(|_, _, _| Ok(())),
+            rights: Arc::new(admit::Everything),
         }
     }
 
-    /// Rights that depend on what is written (nobody grants what they do not hold) are checked by whoever knows them.
-    pub fn guarded_by(self, guard: impl Fn(&Request, Option<&Value>, &Value) -> Result<(), Status> + Send + Sync + 'static) -> Self {
-        Registry { guard: Box::new(guard), ..self }
+    /// Some of what is written depends on rights; whoever knows them answers for them.
+    pub fn guarded_by(self, rights: Arc<dyn Rights>) -> Self {
+        Registry { rights, ..self }
     }
 
     /// The kinds served at this moment.

@@ -27,6 +27,7 @@ impl Registry {
             let kind = object::key::GroupVersionKind::new("", "v1", "Binding");
             return Err(Status::invalid(&kind, &request.name, &[object::field::Error::required(&path, "")]));
         }
+        self.admit_subresource(request, &binding)?;
         let now = time::seconds(self.clock.now());
         let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX };
         self.update_with(request, &plan, &mut |pod| bound(request, pod, &binding, node, &now)).await?;
@@ -43,6 +44,7 @@ impl Registry {
         let mut deletion = crate::options::DeleteOptions::from_tree(&eviction["deleteOptions"]);
         deletion.dry_run.extend(options.dry_run.iter().cloned());
         let pod = self.current(request)?.tree;
+        self.admit_subresource(request, eviction)?;
         if needs_budget(&pod) {
             self.charge_budget(request, &pod, &deletion).await?;
         }

@@ -12,15 +12,6 @@ use crate::request::Request;
 
 pub use authz::UserInfo;
 
-/// What admission is told of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Create,
-    Update,
-    Delete,
-    Connect,
-}
-
 /// Unknown fields of a tree that was not read from text (a patched object): refused, or returned as warnings. The error is
 /// upstream's text.
 pub(crate) fn unknown_fields(
@@ -76,30 +67,5 @@ impl Registry {
         let tracker = Tracker::of(request);
         let writer = tracker.writer(request, manager, now);
         patching::track(&self.catalog(), request.resource.type_id, before, after, &writer);
-    }
-
-    pub(crate) fn mutate(
-        &self,
-        _request: &Request,
-        _operation: Operation,
-        _old: Option<&Value>,
-        _object: &mut Value,
-    ) -> Result<(), Status> {
-        Ok(())
-    }
-
-    pub(crate) fn admit(
-        &self,
-        _request: &Request,
-        _operation: Operation,
-        _old: Option<&Value>,
-        _object: Option<&Value>,
-    ) -> Result<(), Status> {
-        Ok(())
-    }
-
-    /// Admission of a subresource whose body is not the object itself.
-    pub fn admit_subresource(&self, request: &Request, operation: Operation, body: &Value) -> Result<(), Status> {
-        self.admit(request, operation, None, Some(body))
     }
 }

@@ -27,6 +27,8 @@ fn request(registry: &Registry, plural: &str, name: &str) -> Request {
 async fn setup() -> Registry {
     let registry = registry();
     registry.create_namespaces(&Arc::new(UserInfo::default())).await.expect("namespaces");
+    let account = json!({"metadata": {"name": "default"}});
+    registry.create(&request(&registry, "serviceaccounts", ""), account, &WriteOptions::default()).await.expect("an account");
     registry
 }
 

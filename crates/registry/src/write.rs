@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use admission::Operation;
 use object::key::GroupVersionKind;
 use object::status::Status;
 use object::{Value, field, meta};
@@ -12,7 +13,6 @@ use store::{Expect, Op, Outcome, Record, Revision, Write};
 use crate::form::Stored;
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
-use crate::stages::Operation;
 use crate::{Registry, address, faults, metadata, rows};
 
 /// Upstream: `maxNameGenerationCreateAttempts`.
@@ -60,24 +60,25 @@ impl Registry {
         if let Some(manager) = manager {
             self.track(request, None, &mut object, manager, now);
         }
+        self.await_default_account(request, &object).await;
         self.mutate(request, Operation::Create, None, &mut object)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
-        (self.guard)(request, None, &object)?;
-        self.admit(request, Operation::Create, None, Some(&object))?;
+        self.rights.check_grant(request, None, &object)?;
+        let warnings = self.admit(request, Operation::Create, None, Some(&object))?;
         if options.is_dry_run() {
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             return match self.store.get(&key) {
                 Some(_) => Err(Status::already_exists(&request.group_resource(), meta::name(&object))),
-                None => Ok(Written { answer: Answer::Tree(object), is_new: true, warnings: Vec::new() }),
+                None => Ok(Written { answer: Answer::Tree(object), is_new: true, warnings }),
             };
         }
         for _ in 0..GENERATE_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             match self.put(request, key, Expect::Absent, None, &mut object).await? {
-                Put::Done(stored) => return Ok(Written { answer: Answer::Stored(stored), is_new: true, warnings: Vec::new() }),
+                Put::Done(stored) => return Ok(Written { answer: Answer::Stored(stored), is_new: true, warnings }),
                 Put::Conflict if is_generated => metadata::generate_name(&mut object, &self.entropy),
                 Put::Conflict => break,
             }
@@ -129,7 +130,7 @@ impl Registry {
             let current = self.current(request)?;
             let new = make(&current.tree)?;
             match self.try_update(request, plan, &current, new).await? {
-                Some(answer) => return Ok(Written { answer, is_new: false, warnings: Vec::new() }),
+                Some(written) => return Ok(written),
                 None if n_conflicts == plan.conflicts_max => break,
                 None => {}
             }
@@ -138,7 +139,7 @@ impl Registry {
     }
 
     /// One turn; `None` when the object moved meanwhile.
-    async fn try_update(&self, request: &Request, plan: &Plan<'_>, current: &Current, mut new: Value) -> Result<Option<Answer>, Status> {
+    async fn try_update(&self, request: &Request, plan: &Plan<'_>, current: &Current, mut new: Value) -> Result<Option<Written>, Status> {
         let old = &current.tree;
         check_identity(request, old, &new)?;
         metadata::carry(old, &mut new);
@@ -151,21 +152,22 @@ impl Registry {
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
-        (self.guard)(request, Some(old), &new)?;
-        self.admit(request, Operation::Update, Some(old), Some(&new))?;
+        self.rights.check_grant(request, Some(old), &new)?;
+        let warnings = self.admit(request, Operation::Update, Some(old), Some(&new))?;
+        let written = |answer| Some(Written { answer, is_new: false, warnings });
         if is_same(old, &mut new) {
-            return Ok(Some(Answer::Stored(Stored::from(&*current.record))));
+            return Ok(written(Answer::Stored(Stored::from(&*current.record))));
         }
         if plan.options.is_dry_run() {
             meta::set(&mut new, "resourceVersion", current.record.modified.0.to_string());
-            return Ok(Some(Answer::Tree(new)));
+            return Ok(written(Answer::Tree(new)));
         }
         if is_ready_to_go(request, &new) {
-            return self.remove_updated(request, current, &new).await;
+            return Ok(self.remove_updated(request, current, &new).await?.and_then(written));
         }
         let key = Arc::clone(&current.record.key);
         match self.put(request, key, Expect::At(current.record.modified), Some(old), &mut new).await? {
-            Put::Done(stored) => Ok(Some(Answer::Stored(stored))),
+            Put::Done(stored) => Ok(written(Answer::Stored(stored))),
             Put::Conflict => Ok(None),
         }
     }

@@ -156,7 +156,7 @@ fn formats() {
         "#,
         ),
         expect![[r#"
-            200 apiVersion: v1 kind: ConfigMap metadata:   creationTimestamp: "2026-11-22T10:00:00Z"   labels:     x: "1"   managedFields:   - apiVersion: v1     fieldsType: FieldsV1     fieldsV1:       f:metadata:         f:labels:           .: {}           f:x: {}     manager: unknown     operation: Update     time: "2026-11-22T10:00:00Z"   name: a   namespace: d   resourceVersion: "3"   uid: 71bb54d8-d101-45b9-834d-0bff90150280
+            200 apiVersion: v1 kind: ConfigMap metadata:   creationTimestamp: "2026-11-22T10:00:00Z"   labels:     x: "1"   managedFields:   - apiVersion: v1     fieldsType: FieldsV1     fieldsV1:       f:metadata:         f:labels:           .: {}           f:x: {}     manager: unknown     operation: Update     time: "2026-11-22T10:00:00Z"   name: a   namespace: d   resourceVersion: "3"   uid: e099ec6c-d736-4ca5-85e7-bb0f12278575
             406 {"apiVersion":"v1","code":406,"kind":"Status","message":"only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"NotAcceptable","status":"Failure"}
             200 {"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}
             200 {"apiVersion":"meta.k8s.io/v1","items":[{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"1"},"name":"a","namespace":"d","resourceVersion":"3"}}],"kind":"PartialObjectMetadataList","metadata":{"continue":"eyJydiI6NSwic3RhcnQiOiJhXHUwMDAwIiwidiI6Im1ldGEuazhzLmlvL3YxIn0","remainingItemCount":2,"resourceVersion":"5"}}
