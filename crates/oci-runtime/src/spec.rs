@@ -106,6 +106,8 @@ pub struct ContainerConfig {
     pub rlimits: Vec<Rlimit>,
     /// Clamped to what this process may give.
     pub oom_score_adj: i32,
+    /// `targetContainerName` of an ephemeral container: sees the processes of that running container instead of only its own.
+    pub process_namespace_of: Option<ContainerId>,
     pub tty: bool,
     pub stdin: bool,
     /// Standard input ends when the first attached client leaves.

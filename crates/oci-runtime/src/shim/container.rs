@@ -32,6 +32,8 @@ pub(super) struct Container {
     /// Its first process, until it is reaped.
     init: Option<Init>,
     cgroup: CgroupPath,
+    /// Process 1 of a namespace of its own, with which all its processes end.
+    is_namespace_init: bool,
     log: Log,
     pub(super) has_terminal: bool,
     pub(super) takes_stdin: bool,
@@ -175,9 +177,10 @@ impl Shim {
         let ends = stream_ends(config.tty, config.stdin)?;
         let (channel, reporter) = launch::channel().map_err(|error| Refusal::Failed(format!("make a channel: {error}")))?;
         let directory = SandboxFiles(&self.directory).container(id);
-        let pod_init = self.held.pod_init.as_ref().map(|(_, pidfd)| pidfd);
-        let own_pids = if self.record.config.namespaces.pid == PidMode::Container { libc::CLONE_NEWPID } else { 0 };
-        let init = match self.fork(own_pids, &cgroup, pod_init)? {
+        let pids = self.processes_to_join(config)?;
+        let is_namespace_init = pids.is_none() && self.record.config.namespaces.pid == PidMode::Container;
+        let own_pids = if is_namespace_init { libc::CLONE_NEWPID } else { 0 };
+        let init = match self.fork(own_pids, &cgroup, pids)? {
             Forked::Child => {
                 let launch = Launch { config, cgroup: &cgroup, stdio: ends.command, reporter };
                 launch::container(&self.pod(), launch, &directory)
@@ -192,6 +195,7 @@ impl Shim {
             life: Life::Starting { asker, channel, token, is_ready: false, failure: None },
             init: Some(init),
             cgroup,
+            is_namespace_init,
             log,
             has_terminal: config.tty,
             takes_stdin: config.stdin,
@@ -206,6 +210,14 @@ impl Shim {
         }
         self.containers.insert(id.to_string(), container);
         Ok(())
+    }
+
+    /// A process whose process namespace the container shares, if it is neither its own nor the host's.
+    fn processes_to_join(&self, config: &ContainerConfig) -> Result<Option<&OwnedFd>, Refusal> {
+        match &config.process_namespace_of {
+            Some(target) => self.find(&target.0).and_then(Container::joinable).map(|(pidfd, _, _)| Some(pidfd)),
+            None => Ok(self.held.pod_init.as_ref().map(|(_, pidfd)| pidfd)),
+        }
     }
 
     /// A child in its cgroup, and in the process namespace of `pids` if that is another one.
@@ -330,7 +342,7 @@ impl Shim {
         self.drain(id);
         let Some(container) = self.containers.get_mut(id) else { return };
         container.init = None;
-        if self.record.config.namespaces.pid != PidMode::Container {
+        if !container.is_namespace_init {
             // Nothing else ends the others with the first.
             self.record.cgroups.kill(&container.cgroup);
         }
@@ -407,7 +419,7 @@ impl Shim {
     pub(super) fn signal(&mut self, id: &str, signal: i32) -> Result<(), Refusal> {
         let container = self.find(id)?;
         let Some(init) = &container.init else { return Ok(()) };
-        if signal == libc::SIGKILL && self.record.config.namespaces.pid != PidMode::Container {
+        if signal == libc::SIGKILL && !container.is_namespace_init {
             self.record.cgroups.kill(&container.cgroup);
         }
         match sys::send_signal(&init.pidfd, signal) {

@@ -164,6 +164,11 @@ fn containers_of_a_pod_share_what_they_should() {
     assert_eq!(node.ask(&second, "cat /etc/hostname"), "pod-share");
     assert!(node.ask(&second, "ip addr show lo").contains("127.0.0.1/8"));
 
+    let mut config = node.container_config("ps; kill -TERM 1; sleep 1000 &");
+    config.process_namespace_of = Some(first.clone());
+    let (exit, seen) = node.run(&sandbox, config);
+    assert!(exit.code == 0 && seen.contains("1 root") && seen.contains("sleep 1000"), "a debugger sees its target: {seen}");
+
     let mut config = node.sandbox_config("together");
     config.namespaces.pid = PidMode::Pod;
     config.sysctls.insert("net.ipv4.ip_local_port_range".into(), "20000 30000".into());
