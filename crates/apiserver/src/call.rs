@@ -20,6 +20,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) info: RequestInfo,
     pub(crate) user: Arc<UserInfo>,
+    /// The caller is in this process.
+    pub(crate) is_near: bool,
     pub(crate) body: RequestBody,
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
@@ -27,6 +29,12 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Watches and streams: they last as long as both ends like.
+    pub(crate) fn is_long(&self) -> bool {
+        let info = &self.info;
+        info.verb == "watch" || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log")
     }
 
     pub(crate) fn wanted(&self, shapes: bool) -> Result<Wanted, Status> {

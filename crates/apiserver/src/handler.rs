@@ -14,13 +14,15 @@ use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::negotiate::Format;
 use crate::query::Query;
-use crate::{ApiServer, answer, compress, impersonate, request_info};
+use crate::{ApiServer, answer, compress, impersonate, limits, pretty, request_info};
 
 /// What is known of a client before its first request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peer {
     /// Whom its certificate names, or who it is in this process; without one the headers are asked.
     pub(crate) user: Option<Arc<UserInfo>>,
+    /// In this process.
+    pub(crate) is_near: bool,
     /// Not on this host: bytes on the way cost more than compressing them.
     pub(crate) is_far: bool,
 }
@@ -29,8 +31,6 @@ impl ApiServer {
     /// Answers one request.
     pub(crate) async fn handle(self: Arc<Self>, parts: Parts, body: RequestBody, peer: Peer) -> Response<Body> {
         let begun = time::stopwatch();
-        let server = Arc::clone(&self);
-        let _in_flight = server.metrics.begin(is_long(&parts));
         let mut label = None;
         let answered = AssertUnwindSafe(self.clone().answer(parts, body, peer, &mut label)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|panic| {
@@ -62,17 +62,35 @@ impl ApiServer {
             Err(status) => return unauthorized(&status),
         };
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let mut call = Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, body, upgrade };
-        let format = call.failure_format();
-        let result = match impersonate::apply(&self, &mut call).and_then(|()| self.check_allowed(&call)) {
-            Ok(()) => self.clone().route(&mut call).await,
-            Err(status) => Err(status),
-        };
-        let mut response = result.unwrap_or_else(|status| answer::failure(&status, format));
+        let is_near = peer.is_near;
+        let mut call = Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, is_near, body, upgrade };
+        let mut response = self.settle(&mut call).await;
+        if pretty::is_wanted(&call) {
+            response = pretty::apply(response);
+        }
         if peer.is_far && compress::is_accepted(&call) {
             response = compress::apply(response);
         }
         response
+    }
+
+    /// A request whose user is known: may they, is there room, and the answer in time.
+    async fn settle(self: Arc<Self>, call: &mut Call) -> Response<Body> {
+        let format = call.failure_format();
+        if let Err(status) = impersonate::apply(&self, call).and_then(|()| self.check_allowed(call)) {
+            return answer::failure(&status, format);
+        }
+        let _seat = match self.limits.seat(call).await {
+            Ok(seat) => seat,
+            Err(response) => return response,
+        };
+        let server = Arc::clone(&self);
+        let _in_flight = server.metrics.begin(call.is_long());
+        let result = match limits::deadline(call) {
+            None => self.route(call).await,
+            Some(deadline) => tokio::time::timeout(deadline, self.route(call)).await.unwrap_or_else(|_| Err(limits::out_of_time())),
+        };
+        result.unwrap_or_else(|status| answer::failure(&status, format))
     }
 
     fn check_allowed(&self, call: &Call) -> Result<(), Status> {
@@ -126,13 +144,6 @@ fn name_of_selector(text: &str) -> Option<String> {
 
 fn unauthorized(status: &Status) -> Response<Body> {
     answer::failure(status, Format::Json)
-}
-
-/// Watches and streams do not count against the limit of short requests.
-fn is_long(parts: &Parts) -> bool {
-    let query = parts.uri.query().unwrap_or("");
-    let path = parts.uri.path();
-    query.contains("watch=") || query.contains("follow=") || ["/exec", "/attach", "/portforward", "/proxy"].iter().any(|p| path.contains(p))
 }
 
 fn audit_id(server: &ApiServer) -> HeaderValue {

@@ -19,12 +19,14 @@ mod frames;
 mod handler;
 mod health;
 mod impersonate;
+mod limits;
 mod local;
 mod metrics;
 mod negotiate;
 mod openapi;
 mod pass_on;
 mod policy;
+mod pretty;
 mod query;
 mod request_info;
 mod resources;
@@ -68,6 +70,7 @@ pub struct ApiServer {
     policy: Arc<policy::Policy>,
     address: String,
     kubelet_tls: Option<Arc<rustls::ClientConfig>>,
+    limits: limits::Limits,
     metrics: metrics::Metrics,
     openapi: openapi::Documents,
     shared_frames: frames::Shared,
@@ -85,6 +88,7 @@ impl ApiServer {
             static_tokens: settings.static_tokens.into_iter().map(|(token, user)| (token, Arc::new(user))).collect(),
             address: settings.address,
             kubelet_tls: settings.kubelet_tls,
+            limits: limits::Limits::default(),
             metrics: metrics::Metrics::default(),
             openapi: openapi::Documents::default(),
             shared_frames: frames::Shared::default(),

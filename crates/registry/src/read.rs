@@ -41,6 +41,9 @@ impl Registry {
         options.check(false)?;
         let selection = Selection::new(resource, &options.labels, &options.fields)?;
         let prefix = address::prefix(resource, namespace);
+        if let Some(list) = self.list_of_one(resource, namespace, &selection, options)? {
+            return Ok(list);
+        }
         let (at, mut after, is_exact_rv) = self.list_start(&prefix, options)?;
         let mut records = Vec::new();
         let mut at = at;
@@ -83,6 +86,27 @@ impl Registry {
                 return Ok(List { records, revision: page.revision, continue_token: String::new(), remaining: None });
             }
         }
+    }
+
+    /// A selection by name is a look at one key. `None` when it is something else, or asks for the past.
+    fn list_of_one(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        selection: &Selection,
+        options: &ListOptions,
+    ) -> Result<Option<List>, Status> {
+        let is_placed = !resource.namespaced || !namespace.is_empty();
+        let is_plain = options.continue_token.is_empty() && matches!(options.resource_version.as_str(), "" | "0");
+        let Some(name) = selection.required_value("metadata.name").filter(|name| is_placed && is_plain && !name.is_empty()) else {
+            return Ok(None);
+        };
+        // Read first, so that the list is never said to be newer than it is.
+        let revision = self.store.revision();
+        let found = self.store.get(&address::key(resource, namespace, name));
+        let records: Vec<_> = found.into_iter().filter(|r| selection.matches(namespace, name, &r.value)).collect();
+        let revision = records.iter().map(|r| r.modified).fold(revision, Revision::max);
+        Ok(Some(List { records, revision, continue_token: String::new(), remaining: None }))
     }
 
     /// Which revision to read, and behind which key. The flag tells a revision the client named from one in a token.
