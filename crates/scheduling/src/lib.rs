@@ -8,7 +8,7 @@
 
 pub mod cluster;
 mod filters;
-mod node_terms;
+pub mod node_terms;
 mod pod;
 mod preemption;
 mod resources;

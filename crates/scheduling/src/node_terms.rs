@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelectorTerm, Taint, Toleration};
+use k8s_openapi::api::core::v1::{NodeSelectorTerm, PodSpec, Taint, Toleration};
 
 /// One term of a node selector; all its expressions must hold. A term without any matches nothing, as upstream has it.
 #[derive(Clone, Debug)]
@@ -58,12 +58,23 @@ impl Expression {
 }
 
 pub(crate) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
-    tolerations.iter().any(|t| {
-        let key = t.key.as_deref().unwrap_or("");
-        let effect = t.effect.as_deref().unwrap_or("");
-        let exists = t.operator.as_deref() == Some("Exists");
-        (effect.is_empty() || effect == taint.effect)
-            && (key == taint.key || (key.is_empty() && exists))
-            && (exists || t.value.as_deref().unwrap_or("") == taint.value.as_deref().unwrap_or(""))
-    })
+    tolerations.iter().any(|toleration| bears(toleration, taint))
+}
+
+/// Whether one toleration covers the taint.
+pub fn bears(toleration: &Toleration, taint: &Taint) -> bool {
+    let key = toleration.key.as_deref().unwrap_or("");
+    let effect = toleration.effect.as_deref().unwrap_or("");
+    let exists = toleration.operator.as_deref() == Some("Exists");
+    (effect.is_empty() || effect == taint.effect)
+        && (key == taint.key || (key.is_empty() && exists))
+        && (exists || toleration.value.as_deref().unwrap_or("") == taint.value.as_deref().unwrap_or(""))
+}
+
+/// Whether a pod's node selector and required node affinity allow a node.
+pub fn allows(spec: &PodSpec, node_name: &str, labels: &BTreeMap<String, String>) -> bool {
+    let is_selected = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
+    let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    is_selected && required.is_none_or(|r| r.node_selector_terms.iter().any(|term| Term::compile(term).matches(node_name, labels)))
 }
