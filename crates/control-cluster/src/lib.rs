@@ -10,6 +10,8 @@ pub mod garbage;
 pub mod namespace;
 
 pub mod account;
+pub mod cluster_role;
+pub mod disruption;
 
 pub mod node;
 pub mod node_cidr;

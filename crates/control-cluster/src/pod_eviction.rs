@@ -2,7 +2,7 @@
 
 use control_workloads::pods::whole_seconds;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, Taint};
 use object::plan::{Change, Note, Plan, Reference};
 
 const DISRUPTION: &str = "DisruptionTarget";
@@ -31,7 +31,7 @@ fn leaves_at(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
     let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref()).unwrap_or_default();
     let mut earliest: Option<Timestamp> = None;
     for taint in taints.iter().filter(|t| t.effect == "NoExecute") {
-        let mut tolerating = tolerations.iter().filter(|t| tolerates(t, taint)).peekable();
+        let mut tolerating = tolerations.iter().filter(|t| scheduling::node_terms::bears(t, taint)).peekable();
         if tolerating.peek().is_none() {
             return Some(now);
         }
@@ -44,23 +44,6 @@ fn leaves_at(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
         }
     }
     earliest
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (key, effect, value) = (text(&toleration.key), text(&toleration.effect), text(&toleration.value));
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Lt" | "Gt" => {
-            let number = |text: &str| text.parse::<i64>().ok();
-            let (Some(wanted), Some(found)) = (number(&value), number(&text(&taint.value))) else { return false };
-            if toleration.operator.as_deref() == Some("Lt") { found < wanted } else { found > wanted }
-        }
-        _ => !key.is_empty() && value == text(&taint.value),
-    }
 }
 
 fn is_marked(pod: &Pod) -> bool {

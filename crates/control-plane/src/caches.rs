@@ -8,6 +8,8 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use reconcile::{Cache, Index, Informers};
 
@@ -25,6 +27,8 @@ pub(crate) struct Caches {
     pub(crate) leases: Cache<Lease>,
     pub(crate) accounts: Cache<ServiceAccount>,
     pub(crate) root_cas: Cache<ConfigMap>,
+    pub(crate) cluster_roles: Cache<ClusterRole>,
+    pub(crate) budgets: Cache<PodDisruptionBudget>,
 
     /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
     pub(crate) pods_by_owner: Index<Pod>,
@@ -60,6 +64,8 @@ impl Caches {
             namespaces: informers.of(),
             nodes: informers.of(),
             accounts: informers.of(),
+            cluster_roles: informers.of(),
+            budgets: informers.of(),
             leases: informers.select(Selection::namespace("kube-node-lease")),
             root_cas: informers.select(Selection::fields(format!("metadata.name={}", control_cluster::account::ROOT_CA))),
         })

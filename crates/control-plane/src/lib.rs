@@ -3,11 +3,13 @@
 //! A row says which caches a controller reads, which keys a change concerns, and how its view is put together; the decisions are in
 //! `control-workloads`, `control-cluster` and `scheduling`. To add a controller: write its plan there, its row here, and list it below.
 
+mod budgets;
 mod caches;
 mod discovery;
 mod garbage;
 mod namespaces;
 mod nodes;
+mod roles;
 mod scheduler;
 mod services;
 mod workloads;
@@ -96,6 +98,8 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         namespaces::accounts(&caches),
         namespaces::root_cas(&caches, options.root_ca),
         namespaces::namespaces(&caches, client),
+        roles::cluster_roles(&caches),
+        budgets::budgets(&caches),
         nodes::lifecycle(&caches, clock),
         nodes::eviction(&caches),
         nodes::pod_garbage(&caches),
