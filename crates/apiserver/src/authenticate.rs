@@ -18,7 +18,7 @@ impl ApiServer {
             return Ok(user);
         }
         match bearer(headers) {
-            Some(token) => self.user_of_token(token, &[]).map(|(user, _)| user).ok_or_else(Status::unauthorized),
+            Some(token) => self.user_of_token(&token, &[]).map(|(user, _)| user).ok_or_else(Status::unauthorized),
             None => Ok(anonymous()),
         }
     }
@@ -35,11 +35,24 @@ impl ApiServer {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
-    let (scheme, token) = text.split_once(' ')?;
+/// Browsers cannot set headers of a web socket; they send their token as one of its protocols.
+const SOCKET_BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let Some(text) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else {
+        return socket_bearer(headers);
+    };
+    let (scheme, token) = text.trim().split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+}
+
+fn socket_bearer(headers: &HeaderMap) -> Option<String> {
+    use base64::Engine;
+    let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let encoded = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(SOCKET_BEARER))?;
+    let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
+    String::from_utf8(token).ok()
 }
 
 /// A certificate's common name and organizations.

@@ -1,7 +1,7 @@
 //! Service account tokens (`TokenRequest`) and bootstrap tokens: made, checked, and turned into users.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use authz::UserInfo;
 use http::Response;
@@ -29,14 +29,19 @@ const EXTENDED_SECONDS: i64 = 365 * 24 * 3_600;
 /// Clocks of signer and checker may differ by this.
 const LEEWAY_SECONDS: i64 = 60;
 
+/// Checked tokens that are remembered: about one for each client that is active.
+const N_CHECKED_MAX: usize = 4_096;
+
 pub(crate) struct Tokens {
     key: Arc<TokenKey>,
     issuer: String,
+    /// Claims of tokens whose signature was found good. That cannot change; everything else is looked at each time.
+    checked: Mutex<HashMap<String, Arc<Value>>>,
 }
 
 impl Tokens {
     pub(crate) fn new(key: Arc<TokenKey>, issuer: String) -> Self {
-        Tokens { key, issuer }
+        Tokens { key, issuer, checked: Mutex::default() }
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -47,9 +52,22 @@ impl Tokens {
         &self.key
     }
 
+    fn claims(&self, token: &str) -> Option<Arc<Value>> {
+        if let Some(claims) = self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(token) {
+            return Some(Arc::clone(claims));
+        }
+        let claims: Arc<Value> = Arc::new(serde_json::from_str(&self.key.verify(token)?).ok()?);
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= N_CHECKED_MAX {
+            checked.clear();
+        }
+        checked.insert(token.to_owned(), Arc::clone(&claims));
+        Some(claims)
+    }
+
     /// The user of a valid token, and the wanted audiences that it has.
     pub(crate) fn user(&self, registry: &Registry, token: &str, audiences: &[String]) -> Option<(Arc<UserInfo>, Vec<String>)> {
-        let claims: Value = serde_json::from_str(&self.key.verify(token)?).ok()?;
+        let claims = self.claims(token)?;
         let now = registry.clock().now().as_second();
         let at = |claim: &str| claims[claim].as_i64();
         if claims["iss"] != self.issuer.as_str() || at("exp")? + LEEWAY_SECONDS < now || at("nbf").is_some_and(|t| t > now + LEEWAY_SECONDS)

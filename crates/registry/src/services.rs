@@ -52,13 +52,19 @@ pub(crate) fn companions(
     let Some(new) = new else {
         return registry.address_writes(request, &request.name, &Holdings::of(old), &Holdings::default());
     };
-    families::carry(old, new);
     families::settle(&registry.services, old, new).map_err(|faults| invalid(request, new, &faults))?;
     let before = Holdings::of(old);
     registry.allot_addresses(request, &before, new)?;
     registry.allot_ports(request, &before, new)?;
     let after = Holdings::of(Some(new));
     registry.address_writes(request, meta::name(new), &before, &after)
+}
+
+/// What an update leaves out and the server had allotted is kept, before anything is validated.
+pub(crate) fn carry(request: &Request, old: Option<&Value>, new: &mut Value) {
+    if rows::is_service(&request.resource) && request.subresource.is_empty() {
+        families::carry(old, new);
+    }
 }
 
 /// Addresses and ports a Service has taken.

@@ -13,7 +13,7 @@ use store::{Expect, Op, Outcome, Record, Revision, Write};
 use crate::form::Stored;
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
-use crate::{Registry, address, faults, metadata, rows};
+use crate::{Registry, address, faults, metadata, rows, services};
 
 /// Upstream: `maxNameGenerationCreateAttempts`.
 const GENERATE_TRIES_MAX: usize = 8;
@@ -64,11 +64,13 @@ impl Registry {
         self.mutate(request, Operation::Create, None, &mut object)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
+        services::carry(request, None, &mut object);
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
         self.rights.check_grant(request, None, &object)?;
         let warnings = self.admit(request, Operation::Create, None, Some(&object))?;
         if options.is_dry_run() {
+            services::companions(self, request, None, Some(&mut object))?;
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             return match self.store.get(&key) {
                 Some(_) => Err(Status::already_exists(&request.group_resource(), meta::name(&object))),
@@ -150,6 +152,7 @@ impl Registry {
         self.mutate(request, Operation::Update, Some(old), &mut new)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
+        services::carry(request, Some(old), &mut new);
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
         self.rights.check_grant(request, Some(old), &new)?;
@@ -159,6 +162,7 @@ impl Registry {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));
         }
         if plan.options.is_dry_run() {
+            services::companions(self, request, Some(old), Some(&mut new))?;
             meta::set(&mut new, "resourceVersion", current.record.modified.0.to_string());
             return Ok(written(Answer::Tree(new)));
         }
@@ -194,8 +198,8 @@ impl Registry {
         new: &mut Value,
     ) -> Result<Put, Status> {
         let lease = self.lease_for(&request.resource).await?;
-        for _ in 0..crate::services::ALLOCATION_TRIES_MAX {
-            let companions = crate::services::companions(self, request, old, Some(new))?;
+        for _ in 0..services::ALLOCATION_TRIES_MAX {
+            let companions = services::companions(self, request, old, Some(new))?;
             let bytes = self.encode(&request.resource, new)?;
             let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease } }];
             let n_companions = companions.len();
@@ -216,7 +220,7 @@ impl Registry {
     /// Deletes at the revision seen; `None` when the object moved meanwhile.
     pub(crate) async fn remove(&self, request: &Request, current: &Current) -> Result<Option<Revision>, Status> {
         let mut writes = vec![Write { key: Arc::clone(&current.record.key), expect: Expect::At(current.record.modified), op: Op::Delete }];
-        writes.extend(crate::services::companions(self, request, Some(&current.tree), None)?);
+        writes.extend(services::companions(self, request, Some(&current.tree), None)?);
         match self.store.write(writes).await.map_err(|e| faults::from_store(&e))? {
             Outcome::Done { revision, .. } => Ok(Some(revision)),
             Outcome::Conflict { .. } => Ok(None),

@@ -245,6 +245,34 @@ fn pods_bind_end_gracefully_and_keep_finalizers() {
 }
 
 #[test]
+fn parts_of_a_pod_change_alone() {
+    let strategic = "header content-type application/strategic-merge-patch+json";
+    check(
+        &on(&format!(
+            r#"
+        quiet POST PODS {{"metadata":{{"name":"p"}},"spec":{{"containers":[{{"name":"c","image":"i:1"}}],"terminationGracePeriodSeconds":0}}}}
+        {strategic}
+        quiet PATCH PODS/p/ephemeralcontainers {{"spec":{{"ephemeralContainers":[{{"name":"e","image":"j:1"}}],"nodeName":"x"}}}}
+        {strategic}
+        quiet PATCH PODS/p/resize {{"spec":{{"containers":[{{"name":"c","image":"other:1","resources":{{"requests":{{"cpu":"1"}}}}}}]}}}}
+        {strategic}
+        PATCH PODS/p {{"spec":{{"containers":[{{"name":"c","image":"k:1"}}]}}}}
+        {strategic}
+        PATCH PODS/p {{"spec":{{"containers":[{{"name":"c","workingDir":"/x"}}]}}}}
+        POST PODS/p/eviction {{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"p"}}}}
+        GET PODS/p
+        "#
+        )),
+        expect![[r#"
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"generation":4,"name":"p","namespace":"default","resourceVersion":"7"},"spec":{"containers":[{"image":"k:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{"requests":{"cpu":"1"}},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"ephemeralContainers":[{"image":"j:1","imagePullPolicy":"IfNotPresent","name":"e","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"preemptionPolicy":"PreemptLowerPriority","priority":0,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"serviceAccount":"default","serviceAccountName":"default","terminationGracePeriodSeconds":0,"tolerations":[{"effect":"NoExecute","key":"node.kubernetes.io/not-ready","operator":"Exists","tolerationSeconds":300},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}]},"status":{"phase":"Pending","qosClass":"BestEffort"}}
+            200 {"apiVersion":"v1","kind":"Pod","metadata":{"generation":5,"name":"p","namespace":"default","resourceVersion":"8"},"spec":{"containers":[{"image":"k:1","imagePullPolicy":"IfNotPresent","name":"c","resources":{"requests":{"cpu":"1"}},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","workingDir":"/x"}],"dnsPolicy":"ClusterFirst","enableServiceLinks":true,"ephemeralContainers":[{"image":"j:1","imagePullPolicy":"IfNotPresent","name":"e","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"preemptionPolicy":"PreemptLowerPriority","priority":0,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"serviceAccount":"default","serviceAccountName":"default","terminationGracePeriodSeconds":0,"tolerations":[{"effect":"NoExecute","key":"node.kubernetes.io/not-ready","operator":"Exists","tolerationSeconds":300},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}]},"status":{"phase":"Pending","qosClass":"BestEffort"}}
+            201 {"apiVersion":"v1","code":201,"kind":"Status","metadata":{},"status":"Success"}
+            404 {"apiVersion":"v1","code":404,"details":{"kind":"pods","name":"p"},"kind":"Status","message":"pods \"p\" not found","metadata":{},"reason":"NotFound","status":"Failure"}
+        "#]],
+    );
+}
+
+#[test]
 fn namespaces_wait_for_their_own_finalizers() {
     check(
         r#"
@@ -301,6 +329,8 @@ fn services_get_addresses_and_ports() {
         POST SVC {"metadata":{"name":"h"},"spec":{"clusterIP":"None","selector":{"a":"b"}}}
         POST SVC {"metadata":{"name":"e"},"spec":{"type":"ExternalName","externalName":"example.com"}}
         PATCH SVC/c {"spec":{"type":"ClusterIP","ipFamilyPolicy":"SingleStack","ports":[{"port":80}]}}
+        POST SVC?dryRun=All {"metadata":{"name":"dry"},"spec":{"ports":[{"port":80}]}}
+        PUT SVC/a {"metadata":{"name":"a"},"spec":{"ports":[{"port":81}]}}
         DELETE SVC/a
         POST SVC {"metadata":{"name":"f"},"spec":{"clusterIP":"10.96.0.7","ports":[{"port":80,"nodePort":30001}],"type":"LoadBalancer"}}
         GET /apis/networking.k8s.io/v1/ipaddresses
@@ -315,9 +345,11 @@ fn services_get_addresses_and_ports() {
             201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"h","namespace":"default","resourceVersion":"6"},"spec":{"clusterIP":"None","clusterIPs":["None"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","selector":{"a":"b"},"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
             201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"e","namespace":"default","resourceVersion":"7"},"spec":{"externalName":"example.com","sessionAffinity":"None","type":"ExternalName"},"status":{"loadBalancer":{}}}
             200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"c","namespace":"default","resourceVersion":"8"},"spec":{"clusterIP":"10.96.168.61","clusterIPs":["10.96.168.61"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
-            200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"default","resourceVersion":"9"},"spec":{"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
-            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"f","namespace":"default","resourceVersion":"10"},"spec":{"allocateLoadBalancerNodePorts":true,"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"LoadBalancer"},"status":{"loadBalancer":{}}}
-            200 {"apiVersion":"networking.k8s.io/v1","items":[{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.0.7","resourceVersion":"10"},"spec":{"parentRef":{"group":"","name":"f","namespace":"default","resource":"services"}}},{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.168.61","resourceVersion":"5"},"spec":{"parentRef":{"group":"","name":"c","namespace":"default","resource":"services"}}}],"kind":"IPAddressList","metadata":{"resourceVersion":"10"}}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"dry","namespace":"default"},"spec":{"clusterIP":"10.96.159.239","clusterIPs":["10.96.159.239"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"default","resourceVersion":"9"},"spec":{"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":81,"protocol":"TCP","targetPort":81}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"v1","kind":"Service","metadata":{"name":"a","namespace":"default","resourceVersion":"10"},"spec":{"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":81,"protocol":"TCP","targetPort":81}],"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}
+            201 {"apiVersion":"v1","kind":"Service","metadata":{"name":"f","namespace":"default","resourceVersion":"11"},"spec":{"allocateLoadBalancerNodePorts":true,"clusterIP":"10.96.0.7","clusterIPs":["10.96.0.7"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"LoadBalancer"},"status":{"loadBalancer":{}}}
+            200 {"apiVersion":"networking.k8s.io/v1","items":[{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.0.7","resourceVersion":"11"},"spec":{"parentRef":{"group":"","name":"f","namespace":"default","resource":"services"}}},{"metadata":{"generation":1,"labels":{"ipaddress.kubernetes.io/ip-family":"IPv4","ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"},"name":"10.96.168.61","resourceVersion":"5"},"spec":{"parentRef":{"group":"","name":"c","namespace":"default","resource":"services"}}}],"kind":"IPAddressList","metadata":{"resourceVersion":"11"}}
         "#]],
     );
 }
