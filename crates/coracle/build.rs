@@ -4,6 +4,14 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
+    // No position-independent executable: it would relocate itself at every start, and those pages become private memory of each
+    // pod's shim, which is this same program.
+    println!("cargo::rustc-link-arg-bins=-no-pie");
+    println!("cargo::rustc-link-arg-bins=-static");
+    compile_chat();
+}
+
+fn compile_chat() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/chat/chat.rs");
     println!("cargo::rerun-if-changed={}", source.display());
     let variable = |name: &str| std::env::var(name).expect("cargo sets it for build scripts");

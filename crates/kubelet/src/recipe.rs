@@ -116,6 +116,7 @@ pub(crate) fn container(from: Ingredients) -> ContainerConfig {
         security: security_of(&context, from.seccomp),
         rlimits: Vec::new(),
         oom_score_adj: resources::oom_score_adj(pod, container, from.config.machine.memory_bytes),
+        process_namespace_of: None,
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
