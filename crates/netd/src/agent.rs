@@ -68,8 +68,7 @@ impl Netd {
     /// Must be called within a tokio runtime.
     pub fn start(config: Config, informers: &Informers) -> Self {
         let names = SharedNames::new(Names::new(&config.cluster_domain, config.dns_addresses.clone()));
-        let dns = DnsSettings { addresses: config.dns_addresses.clone(), port: DNS_PORT, resolv_conf: config.resolv_conf.clone() };
-        let mut tasks = serve(dns, names.clone());
+        let mut tasks = JoinSet::new();
         let (tell_ready, ready) = watch::channel(false);
         tasks.spawn(Agent::new(config, informers, names).run(tell_ready));
         Netd { tasks, ready }
@@ -98,6 +97,8 @@ pub fn reset(cluster: &str, cluster_pod_cidrs: &[Cidr], state_dir: &Path) -> net
 
 struct Agent {
     config: Config,
+    /// The watches last as long as this.
+    _informers: Informers,
     names: SharedNames,
     services: Cache<Service>,
     slices: Cache<EndpointSlice>,
@@ -131,6 +132,7 @@ impl Agent {
             namespaces: informers.of(),
             pods: informers.select(Selection::fields(format!("spec.nodeName={}", config.node_name))),
             slices,
+            _informers: informers.clone(),
             names,
             config,
             table: Table::default(),
@@ -152,6 +154,8 @@ impl Agent {
         let mut routes_are_due = false;
         let mut retry: Option<Instant> = None;
         let mut delay = RETRY_MIN;
+        // Starts when its addresses and all names are there: an early "no such name" would be believed.
+        let mut dns: Option<JoinSet<()>> = None;
         loop {
             let mut touched = Touched::default();
             tokio::select! {
@@ -209,6 +213,7 @@ impl Agent {
                 Ok(()) => {
                     routes_are_due = false;
                     delay = RETRY_MIN;
+                    dns.get_or_insert_with(|| serve(self.dns_settings(), self.names.clone()));
                     tell_ready.send_replace(true);
                     tracing::debug!(micros = started.elapsed().as_micros() as u64, "network brought up to date");
                 }
@@ -315,6 +320,11 @@ impl Agent {
             vxlan_id: self.config.vxlan_id,
             vxlan_port: self.config.vxlan_port,
         }
+    }
+
+    fn dns_settings(&self) -> DnsSettings {
+        let addresses = self.config.dns_addresses.clone();
+        DnsSettings { addresses, port: DNS_PORT, resolv_conf: self.config.resolv_conf.clone() }
     }
 
     fn name_namespace(&self, name: &str, exists: bool) {

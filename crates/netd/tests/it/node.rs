@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use net_link::namespace::Scratch;
@@ -290,6 +292,26 @@ pub(crate) fn ask(from: &Scratch, address: &str, port: u16) -> String {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2));
         match stream.and_then(|mut stream| stream.read_to_string(&mut text)) {
             Ok(_) => text,
+            Err(error) => format!("{:?}", error.kind()),
+        }
+    })
+}
+
+/// The IPv4 address of a name, asked once from that namespace.
+pub(crate) fn query(from: &Scratch, server: SocketAddr, name: &'static str) -> String {
+    from.run(move || {
+        let mut question = Message::new(1, MessageType::Query, OpCode::Query);
+        question.add_query(Query::query(Name::from_ascii(name).expect("a name"), RecordType::A));
+        let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).expect("a port");
+        socket.set_read_timeout(Some(Duration::from_millis(500))).expect("set");
+        let mut buffer = [0; 512];
+        let asked = socket.send_to(&question.to_vec().expect("a message"), server).and_then(|_| socket.recv(&mut buffer));
+        match asked {
+            Ok(len) => {
+                let answer = Message::from_vec(&buffer[..len]).expect("a message");
+                answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(" ")
+            }
             Err(error) => format!("{:?}", error.kind()),
         }
     })
