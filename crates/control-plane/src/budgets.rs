@@ -28,6 +28,7 @@ pub(crate) fn budgets(caches: &Arc<Caches>) -> Controller {
     .maps(&caches.pods, move |changed| budgets_of(&mapping, changed))
     .reads(&caches.replica_sets)
     .reads(&caches.deployments)
+    .reads(&caches.stateful_sets)
 }
 
 fn selects(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
@@ -52,6 +53,10 @@ fn wanted(caches: &Caches, pods: &[Arc<Pod>]) -> Result<i32, String> {
     let mut by_controller: BTreeMap<(&str, ObjectKey), i32> = BTreeMap::new();
     for pod in pods {
         let Some(owner) = pod.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true)) else { continue };
+        if let Some(set) = controller_key(&pod.metadata, "apps", "StatefulSet").and_then(|key| caches.stateful_sets.get(&key)) {
+            by_controller.insert(("StatefulSet", key_of(&set.metadata)), set.spec.replicas.unwrap_or(1));
+            continue;
+        }
         let set = controller_key(&pod.metadata, "apps", "ReplicaSet").and_then(|key| caches.replica_sets.get(&key));
         let Some(set) = set else {
             return Err(format!("{}/{} {} does not implement the scale subresource", owner.api_version, owner.kind, owner.name));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::options::Selection;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -19,6 +19,10 @@ pub(crate) struct Caches {
     pub(crate) pods: Cache<Pod>,
     pub(crate) replica_sets: Cache<ReplicaSet>,
     pub(crate) deployments: Cache<Deployment>,
+    pub(crate) daemon_sets: Cache<DaemonSet>,
+    pub(crate) stateful_sets: Cache<StatefulSet>,
+    pub(crate) revisions: Cache<ControllerRevision>,
+    pub(crate) claims: Cache<PersistentVolumeClaim>,
     pub(crate) services: Cache<Service>,
     pub(crate) endpoints: Cache<Endpoints>,
     pub(crate) slices: Cache<EndpointSlice>,
@@ -33,6 +37,7 @@ pub(crate) struct Caches {
     /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
     pub(crate) pods_by_owner: Index<Pod>,
     pub(crate) sets_by_owner: Index<ReplicaSet>,
+    pub(crate) revisions_by_owner: Index<ControllerRevision>,
     pub(crate) pods_by_node: Index<Pod>,
     /// By namespace and each label.
     pub(crate) pods_by_label: Index<Pod>,
@@ -46,20 +51,26 @@ impl Caches {
     pub(crate) fn new(informers: &Informers) -> Arc<Self> {
         let pods = informers.of::<Pod>();
         let replica_sets = informers.of::<ReplicaSet>();
+        let revisions = informers.of::<ControllerRevision>();
         let services = informers.of::<Service>();
         let slices = informers.of::<EndpointSlice>();
         Arc::new(Caches {
             pods_by_owner: pods.index(|pod| vec![owner_entry(&pod.metadata)]),
             sets_by_owner: replica_sets.index(|set| vec![owner_entry(&set.metadata)]),
+            revisions_by_owner: revisions.index(|revision| vec![owner_entry(&revision.metadata)]),
             pods_by_node: pods.index(|pod| vec![control_workloads::pods::node_name(pod).to_owned()]),
             pods_by_label: pods.index(|pod| label_entries(&pod.metadata)),
             services_by_selector: services.index(|service| selector_entry(service).into_iter().collect()),
             slices_by_service: slices.index(|slice| service_entry(&slice.metadata).into_iter().collect()),
             pods,
             replica_sets,
+            revisions,
             services,
             slices,
             deployments: informers.of(),
+            daemon_sets: informers.of(),
+            stateful_sets: informers.of(),
+            claims: informers.of(),
             endpoints: informers.of(),
             namespaces: informers.of(),
             nodes: informers.of(),

@@ -92,6 +92,8 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         scheduler::controller(informers, options.scheduler),
         workloads::deployment(&caches),
         workloads::replica_set(&caches),
+        workloads::daemon_set(&caches),
+        workloads::stateful_set(&caches),
         services::endpoint_slices(&caches),
         services::endpoints(&caches),
         services::addresses(&caches),

@@ -8,7 +8,7 @@ use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::Api;
 use client::api::Kind;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::Value;
@@ -283,6 +283,38 @@ fn nodes_get_their_networks_and_their_taints() {
         house
             .until::<Pod>("unready pods", |pods| {
                 pods.iter().all(|p| (control_workloads::pods::node_name(p) == "n1") != control_workloads::pods::is_ready(p))
+            })
+            .await;
+    });
+}
+
+#[test]
+fn daemons_run_everywhere_and_sets_keep_their_numbers() {
+    run(async |house| {
+        house.play_node("n1").await;
+        house.play_node("n2").await;
+        let template = |app: &str| json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+        let spec = json!({"selector": {"matchLabels": {"app": "agent"}}, "template": template("agent")});
+        house.create::<DaemonSet>(json!({"metadata": {"name": "agent", "namespace": "default"}, "spec": spec})).await;
+        house
+            .until::<DaemonSet>("daemons", |sets| sets.iter().any(|s| s.status.as_ref().is_some_and(|s| s.number_available == Some(2))))
+            .await;
+        let spec = json!({"replicas": 3, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template("db")});
+        house.create::<StatefulSet>(json!({"metadata": {"name": "db", "namespace": "default"}, "spec": spec})).await;
+        house
+            .until::<StatefulSet>("numbered", |sets| {
+                sets.iter().any(|s| s.status.as_ref().is_some_and(|s| s.available_replicas == Some(3)))
+            })
+            .await;
+        house.play_node("n3").await;
+        house.until::<DaemonSet>("a daemon more", |sets| sets[0].status.as_ref().is_some_and(|s| s.number_available == Some(3))).await;
+        let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "b"}]}}}});
+        house.patch::<StatefulSet>(&ObjectKey::new("default", "db"), image.clone()).await;
+        house.patch::<DaemonSet>(&ObjectKey::new("default", "agent"), image).await;
+        house
+            .until::<Pod>("all renewed", |pods| {
+                let is_new = |pod: &Arc<Pod>| pod.spec.as_ref().is_some_and(|s| s.containers[0].image.as_deref() == Some("b"));
+                pods.len() == 6 && pods.iter().all(|pod| is_new(pod) && control_workloads::pods::is_ready(pod))
             })
             .await;
     });

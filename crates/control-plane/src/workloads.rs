@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use control_workloads::{deployment, pods, replica_set};
+use client::api::Kind;
+use control_workloads::{daemon_set, deployment, pods, replica_set, stateful_set};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector as Selector, ObjectMeta};
 use object::key::ObjectKey;
 use object::plan::{Plan, key_of};
 use object::selector::LabelSelector;
+use reconcile::cache::Cached;
 use reconcile::controller::controller_key;
-use reconcile::{Changed, Controller};
+use reconcile::{Cache, Changed, Controller};
 
 use crate::caches::Caches;
 
@@ -29,23 +31,13 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
         replica_set::plan(&view, ask.now)
     })
     .watches(&caches.replica_sets)
-    .maps(&caches.pods, move |changed| sets_of(&mapping, changed))
+    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.replica_sets, |set| &set.spec.selector))
 }
 
 /// The pods of all sets that share this one's controller.
 fn related(caches: &Caches, set: &ReplicaSet) -> Vec<Arc<Pod>> {
     let siblings = caches.sets_by_owner.get(&crate::caches::owner_entry(&set.metadata));
     siblings.iter().flat_map(|sibling| caches.pods_by_owner.get(sibling.metadata.uid.as_deref().unwrap_or(""))).collect()
-}
-
-fn sets_of(caches: &Caches, changed: &Changed<Pod>) -> Vec<ObjectKey> {
-    let mut keys: Vec<ObjectKey> = changed.sides().filter_map(|pod| controller_key(&pod.metadata, "apps", "ReplicaSet")).collect();
-    if let Some(orphan) = changed.new.as_ref().filter(|pod| is_orphan(&pod.metadata)) {
-        let sets = caches.replica_sets.list_in(&changed.key.namespace);
-        keys.extend(sets.iter().filter(|set| selects(&set.spec.selector, &orphan.metadata)).map(|set| key_of(&set.metadata)));
-    }
-    keys.dedup();
-    keys
 }
 
 pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
@@ -63,18 +55,8 @@ pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
         deployment::plan(&view, ask.now)
     })
     .watches(&caches.deployments)
-    .maps(&caches.replica_sets, move |changed| deployments_of(&from_sets, changed))
+    .maps(&caches.replica_sets, move |changed| owners_of(changed, &from_sets.deployments, |deployment| &deployment.spec.selector))
     .maps(&caches.pods, move |changed| recreating_deployment(&from_pods, changed).into_iter().collect())
-}
-
-fn deployments_of(caches: &Caches, changed: &Changed<ReplicaSet>) -> Vec<ObjectKey> {
-    let mut keys: Vec<ObjectKey> = changed.sides().filter_map(|set| controller_key(&set.metadata, "apps", "Deployment")).collect();
-    if let Some(orphan) = changed.new.as_ref().filter(|set| is_orphan(&set.metadata)) {
-        let all = caches.deployments.list_in(&changed.key.namespace);
-        keys.extend(all.iter().filter(|d| selects(&d.spec.selector, &orphan.metadata)).map(|d| key_of(&d.metadata)));
-    }
-    keys.dedup();
-    keys
 }
 
 /// `Recreate` waits for each old pod to be gone, which no status of a set tells.
@@ -87,6 +69,68 @@ fn recreating_deployment(caches: &Caches, changed: &Changed<Pod>) -> Option<Obje
 
 fn is_recreate(deployment: &Deployment) -> bool {
     deployment.spec.strategy.as_ref().and_then(|s| s.type_.as_deref()) == Some("Recreate")
+}
+
+pub(crate) fn daemon_set(caches: &Arc<Caches>) -> Controller {
+    let (planning, from_pods, from_revisions, from_nodes) =
+        (Arc::clone(caches), Arc::clone(caches), Arc::clone(caches), Arc::clone(caches));
+    Controller::new("daemonset", "daemonset-controller", move |ask| {
+        let caches = &planning;
+        let Some(set) = caches.daemon_sets.get(&ask.key) else { return Plan::nothing() };
+        let in_namespace = |name: &str| ObjectKey::new(ask.key.namespace.as_str(), name);
+        let view = daemon_set::View {
+            daemon_set: &set,
+            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
+            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata),
+            nodes: &caches.nodes.list(),
+            is_pod_name_taken: &|name| caches.pods.get(&in_namespace(name)).is_some(),
+            is_revision_name_taken: &|name| caches.revisions.get(&in_namespace(name)).is_some(),
+        };
+        daemon_set::plan(&view, ask.now)
+    })
+    .watches(&caches.daemon_sets)
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.daemon_sets, |set| &set.spec.selector))
+    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.daemon_sets, |set| &set.spec.selector))
+    .maps(&caches.nodes, move |changed| {
+        let decisive = |node: &Node| (node.metadata.labels.clone(), node.spec.as_ref().and_then(|s| s.taints.clone()));
+        if changed.old.as_ref().zip(changed.new.as_ref()).is_some_and(|(old, new)| decisive(old) == decisive(new)) {
+            return Vec::new();
+        }
+        from_nodes.daemon_sets.list().iter().map(|set| key_of(&set.metadata)).collect()
+    })
+}
+
+pub(crate) fn stateful_set(caches: &Arc<Caches>) -> Controller {
+    let (planning, from_pods, from_revisions) = (Arc::clone(caches), Arc::clone(caches), Arc::clone(caches));
+    Controller::new("statefulset", "statefulset-controller", move |ask| {
+        let caches = &planning;
+        let Some(set) = caches.stateful_sets.get(&ask.key) else { return Plan::nothing() };
+        let in_namespace = |name: &str| ObjectKey::new(ask.key.namespace.as_str(), name);
+        let view = stateful_set::View {
+            stateful_set: &set,
+            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
+            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata),
+            claim: &|name| caches.claims.get(&in_namespace(name)),
+            is_revision_name_taken: &|name| caches.revisions.get(&in_namespace(name)).is_some(),
+        };
+        stateful_set::plan(&view, ask.now)
+    })
+    .watches(&caches.stateful_sets)
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.stateful_sets, |set| &set.spec.selector))
+    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.stateful_sets, |set| &set.spec.selector))
+    .reads(&caches.claims)
+}
+
+/// The controllers of a changed object before and after, and whoever might adopt it when it has none.
+fn owners_of<K: Cached, O: Kind>(changed: &Changed<K>, owners: &Cache<O>, selector_of: fn(&O) -> &Selector) -> Vec<ObjectKey> {
+    let mut keys: Vec<ObjectKey> = changed.sides().filter_map(|side| controller_key(side.metadata(), O::GROUP, O::KIND)).collect();
+    if let Some(orphan) = changed.new.as_ref().filter(|object| is_orphan(object.metadata())) {
+        let candidates = owners.list_in(&changed.key.namespace);
+        let adopting = candidates.iter().filter(|owner| selects(selector_of(owner), orphan.metadata()));
+        keys.extend(adopting.map(|owner| key_of(k8s_openapi::Metadata::metadata(&**owner))));
+    }
+    keys.dedup();
+    keys
 }
 
 fn is_orphan(metadata: &ObjectMeta) -> bool {

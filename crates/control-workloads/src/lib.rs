@@ -9,13 +9,16 @@
 //!
 //! Start with `replica_set`, then `deployment`.
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod replica_set;
+pub mod stateful_set;
 
 pub mod pods;
 
 mod claims;
 mod ranking;
+mod revisions;
 mod rounding;
 mod template;
 

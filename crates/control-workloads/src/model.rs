@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::{Metadata, Resource};
 use object::Value;
 use object::key::{GroupVersionResource, ObjectKey};
@@ -68,6 +68,25 @@ impl Model {
                     "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": time::seconds(self.ago(number("readyfor").unwrap_or(0)))}]},
                 })
             }
+            "daemonset" => json!({
+                "apiVersion": "apps/v1", "kind": "DaemonSet",
+                "spec": {"selector": {"matchLabels": {"app": app}}, "template": template, "revisionHistoryLimit": number("history"),
+                    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {
+                        "maxSurge": number("surge").unwrap_or(0), "maxUnavailable": number("unavailable").unwrap_or(1)}}},
+            }),
+            "statefulset" => json!({
+                "apiVersion": "apps/v1", "kind": "StatefulSet",
+                "spec": {"replicas": number("replicas"), "selector": {"matchLabels": {"app": app}}, "template": template, "serviceName": name,
+                    "podManagementPolicy": if words.contains(&"parallel") { "Parallel" } else { "OrderedReady" },
+                    "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {
+                        "partition": number("partition").unwrap_or(0), "maxUnavailable": number("unavailable")}},
+                    "persistentVolumeClaimRetentionPolicy": {"whenScaled": setting("scaled"), "whenDeleted": setting("deleted")},
+                    "volumeClaimTemplates": if words.contains(&"claims") { json!([{"metadata": {"name": "data"}}]) } else { json!(null) }},
+            }),
+            "node" => json!({
+                "apiVersion": "v1", "kind": "Node",
+                "spec": {"taints": setting("taint").map(|effect| json!([{"key": "t", "effect": effect}]))},
+            }),
             other => panic!("no kind `{other}` in this model"),
         };
         object["metadata"] = json!({"name": name, "namespace": "default", "labels": {"app": app}, "annotations": {}});
@@ -224,7 +243,11 @@ fn show_change(change: &Change) -> String {
     match &change.write {
         Write::Create { object, .. } => {
             let generated = object["metadata"]["generateName"].as_str();
-            let name = generated.map_or_else(|| key.name.clone(), |base| format!("{base}*"));
+            let generated = generated.filter(|base| meta::name(object).len() == base.len() + 5);
+            let mut name = generated.map_or_else(|| key.name.clone(), |base| format!("{base}*"));
+            if resource == "controllerrevisions" {
+                name = format!("{}", object["revision"]);
+            }
             let size = object["spec"]["replicas"].as_i64().map(|n| format!(" replicas={n}")).unwrap_or_default();
             format!("create {kind} {name}{size}")
         }
@@ -235,7 +258,17 @@ fn show_change(change: &Change) -> String {
         Write::UpdateStatus { object, .. } => {
             let status = &object["status"];
             let mut text = format!("status {kind} {}:", key.name);
-            for field in ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "collisionCount"] {
+            for field in [
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "collisionCount",
+                "desiredNumberScheduled",
+                "currentNumberScheduled",
+                "numberReady",
+                "numberMisscheduled",
+            ] {
                 if let Some(n) = status[field].as_i64() {
                     text.push_str(&format!(" {field}={n}"));
                 }
@@ -270,6 +303,31 @@ impl Model {
             failure: None,
         };
         crate::replica_set::plan(&view, self.now)
+    }
+
+    pub(crate) fn plan_daemon_set(&self, name: &str) -> Plan {
+        let Some(set) = self.get::<DaemonSet>(name) else { return Plan::nothing() };
+        let view = crate::daemon_set::View {
+            daemon_set: &set,
+            pods: &self.candidates(set.metadata.uid.as_ref()),
+            revisions: &self.candidates(set.metadata.uid.as_ref()),
+            nodes: &self.list::<Node>(),
+            is_pod_name_taken: &|name| self.get::<Pod>(name).is_some(),
+            is_revision_name_taken: &|name| self.get::<ControllerRevision>(name).is_some(),
+        };
+        crate::daemon_set::plan(&view, self.now)
+    }
+
+    pub(crate) fn plan_stateful_set(&self, name: &str) -> Plan {
+        let Some(set) = self.get::<StatefulSet>(name) else { return Plan::nothing() };
+        let view = crate::stateful_set::View {
+            stateful_set: &set,
+            pods: &self.candidates(set.metadata.uid.as_ref()),
+            revisions: &self.candidates(set.metadata.uid.as_ref()),
+            claim: &|name| self.get(name),
+            is_revision_name_taken: &|name| self.get::<ControllerRevision>(name).is_some(),
+        };
+        crate::stateful_set::plan(&view, self.now)
     }
 
     pub(crate) fn plan_deployment(&self, name: &str) -> Plan {

@@ -40,7 +40,7 @@ pub(crate) fn canonical(template: &PodTemplateSpec) -> Value {
     tree
 }
 
-fn prune(tree: &mut Value) {
+pub(crate) fn prune(tree: &mut Value) {
     let is_empty = |value: &Value| match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
