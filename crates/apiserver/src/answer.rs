@@ -1,25 +1,22 @@
-//! From what the registry answers to bytes: objects, lists and events, in the format and shape asked for.
+//! From what the registry answers to bytes: objects in the format and shape asked for. Lists and events have their own files.
 //!
 //! The usual case, JSON as it is, puts stored bytes behind a prefix and encodes nothing.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use codec::stored::ITEM_PREFIX;
 use http::{HeaderValue, Response, StatusCode, header};
 use kinds::Resource;
 use object::status::Status;
 use object::{Value, meta};
-use registry::form::Stored;
-use registry::{Answer, List, Registry};
+use registry::form::{self, Stored};
+use registry::{Answer, Registry};
 use serde_json::json;
 
 use crate::body::Body;
 use crate::negotiate::{Format, Shape, Wanted};
 use crate::table;
-
-/// Small records are copied together, so that a list of many does not become many tiny frames.
-const PIECE_LEN: usize = 64 * 1024;
 
 pub(crate) fn response(code: u16, format: Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -113,63 +110,6 @@ impl Encoder<'_> {
         text.put_u8(b'\n');
         text.freeze()
     }
-
-    pub(crate) fn list(&self, list: &List) -> Result<Response<Body>, Status> {
-        let mut metadata = json!({"resourceVersion": list.revision.0.to_string()});
-        if !list.continue_token.is_empty() {
-            metadata["continue"] = Value::from(list.continue_token.clone());
-        }
-        if let Some(remaining) = list.remaining {
-            metadata["remainingItemCount"] = Value::from(remaining);
-        }
-        if self.is_direct() {
-            return Ok(response(200, Format::Json, Body::Pieces(self.json_list(&metadata, list))));
-        }
-        self.shaped_list(metadata, list)
-    }
-
-    fn json_list(&self, metadata: &Value, list: &List) -> VecDeque<Bytes> {
-        let mut pieces = VecDeque::new();
-        let mut text = BytesMut::new();
-        let kind = json!({"kind": self.resource.list_kind, "apiVersion": self.resource.gvk().api_version()}).to_string();
-        text.put_slice(kind.trim_end_matches('}').as_bytes());
-        text.put_slice(format!(",\"metadata\":{metadata},\"items\":[").as_bytes());
-        for (i, record) in list.records.iter().enumerate() {
-            if i > 0 {
-                text.put_u8(b',');
-            }
-            put_object(&mut text, ITEM_PREFIX, &Stored { revision: record.modified, bytes: record.value.clone() });
-            if text.len() >= PIECE_LEN {
-                pieces.push_back(text.split().freeze());
-            }
-        }
-        text.put_slice(b"]}\n");
-        pieces.push_back(text.freeze());
-        pieces
-    }
-
-    fn shaped_list(&self, metadata: Value, list: &List) -> Result<Response<Body>, Status> {
-        let mut items = Vec::with_capacity(list.records.len());
-        for record in &list.records {
-            let stored = Stored { revision: record.modified, bytes: record.value.clone() };
-            items.push(self.registry.decode(self.resource, &stored)?);
-        }
-        let value = match self.wanted.shape {
-            Shape::Table(style) => table::of_list(self.registry, self.resource, style, &items, metadata),
-            Shape::Metadata(version) => {
-                let items: Vec<Value> = items.iter().map(|object| partial(object, version)).collect();
-                json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata, "items": items})
-            }
-            Shape::AsIs => {
-                for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                    item.remove("kind");
-                    item.remove("apiVersion");
-                }
-                json!({"kind": self.resource.list_kind, "apiVersion": self.resource.gvk().api_version(), "metadata": metadata, "items": items})
-            }
-        };
-        Ok(tree(200, &value, self.wanted.format))
-    }
 }
 
 pub(crate) fn line(value: &Value) -> Bytes {
@@ -182,8 +122,6 @@ pub(crate) fn partial(object: &Value, version: &str) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": object["metadata"]})
 }
 
-const ITEM_PREFIX: &str = "{\"metadata\":{\"resourceVersion\":\"";
-
 pub(crate) fn prefix(resource: &Resource) -> String {
     let api_version = resource.gvk().api_version();
     format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"", resource.kind)
@@ -194,4 +132,20 @@ pub(crate) fn put_object(text: &mut BytesMut, prefix: &str, stored: &Stored) {
     text.put_slice(prefix.as_bytes());
     write!(text, "{}", stored.revision.0).expect("memory takes all bytes");
     text.put_slice(&stored.bytes);
+}
+
+/// `{"metadata":{...}}` of stored bytes: no tree is made.
+pub(crate) fn metadata_text(stored: &Stored) -> BytesMut {
+    let mut text = BytesMut::new();
+    put_object(&mut text, ITEM_PREFIX, &Stored { revision: stored.revision, bytes: form::metadata(&stored.bytes) });
+    text.put_u8(b'}');
+    text
+}
+
+/// `PartialObjectMetadata` of stored bytes.
+pub(crate) fn partial_text(stored: &Stored, version: &str) -> BytesMut {
+    let mut text = BytesMut::new();
+    text.put_slice(format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",").as_bytes());
+    text.put_slice(&metadata_text(stored)[1..]);
+    text
 }

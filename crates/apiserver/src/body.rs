@@ -39,12 +39,14 @@ fn too_large() -> Status {
     Status::request_too_large(format!("Request entity too large: limit is {BODY_LEN_MAX}"))
 }
 
-type ByteStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// What a client gets: shared pieces, or a stream of them. It never fails; a broken stream ends.
 pub enum Body {
     Pieces(VecDeque<Bytes>),
     Stream(ByteStream),
+    /// A stream that will be about so long.
+    LongStream(ByteStream, usize),
 }
 
 impl Body {
@@ -58,11 +60,24 @@ impl Body {
         Body::Stream(Box::pin(stream))
     }
 
-    /// Bytes in all; `None` for a stream.
-    pub(crate) fn len(&self) -> Option<usize> {
+    pub(crate) fn long_stream(stream: impl Stream<Item = Bytes> + Send + 'static, len: usize) -> Self {
+        Body::LongStream(Box::pin(stream), len)
+    }
+
+    /// Bytes in all, about; `None` for a stream without an end in sight.
+    pub(crate) fn expected_len(&self) -> Option<usize> {
         match self {
             Body::Pieces(pieces) => Some(pieces.iter().map(Bytes::len).sum()),
             Body::Stream(_) => None,
+            Body::LongStream(_, len) => Some(*len),
+        }
+    }
+
+    /// The pieces one after the other, whatever they come from.
+    pub(crate) fn into_stream(self) -> ByteStream {
+        match self {
+            Body::Pieces(pieces) => Box::pin(futures_util::stream::iter(pieces)),
+            Body::Stream(stream) | Body::LongStream(stream, _) => stream,
         }
     }
 }
@@ -74,7 +89,9 @@ impl http_body::Body for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Body::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Body::Stream(stream) => stream.as_mut().poll_next(cx).map(|piece| piece.map(|p| Ok(Frame::data(p)))),
+            Body::Stream(stream) | Body::LongStream(stream, _) => {
+                stream.as_mut().poll_next(cx).map(|piece| piece.map(|p| Ok(Frame::data(p))))
+            }
         }
     }
 
@@ -83,6 +100,9 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.len().map_or_else(SizeHint::default, |n| SizeHint::with_exact(n as u64))
+        match self {
+            Body::Pieces(_) => self.expected_len().map_or_else(SizeHint::default, |n| SizeHint::with_exact(n as u64)),
+            Body::Stream(_) | Body::LongStream(..) => SizeHint::default(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Response, header};
 
 use crate::body::Body;
@@ -20,22 +20,19 @@ pub(crate) fn is_accepted(call: &Call) -> bool {
 
 /// Compresses piece by piece while the answer is sent, so that it is never there twice.
 pub(crate) fn apply(response: Response<Body>) -> Response<Body> {
-    let is_large = response.body().len().is_some_and(|len| len >= LEN_MIN);
+    let is_large = response.body().expected_len().is_some_and(|len| len >= LEN_MIN);
     if !is_large || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Body::Pieces(pieces) = body else {
-        return Response::from_parts(parts, body);
-    };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     // Upstream: the fastest level.
     let encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = stream::unfold((pieces, Some(encoder)), |(mut pieces, encoder)| async move {
+    let packed = stream::unfold((body.into_stream(), Some(encoder)), |(mut pieces, encoder)| async move {
         let mut encoder = encoder?;
         let fine = "memory takes all bytes";
-        while let Some(piece) = pieces.pop_front() {
+        while let Some(piece) = pieces.next().await {
             encoder.write_all(&piece).expect(fine);
             if !encoder.get_ref().is_empty() {
                 let out = Bytes::from(std::mem::take(encoder.get_mut()));

@@ -63,6 +63,9 @@ impl Frames<'_> {
             return Ok(self.direct(kind, stored));
         }
         let wanted = self.encoder.wanted;
+        if let (Shape::Metadata(version), Format::Json) = (wanted.shape, wanted.format) {
+            return Ok(event_line(kind, &answer::partial_text(stored, version)));
+        }
         if wanted.format == Format::Protobuf && wanted.shape == Shape::AsIs {
             return Ok(codec::protobuf::watch_frame(kind, &self.document(stored)?).into());
         }
@@ -72,13 +75,9 @@ impl Frames<'_> {
 
     fn direct(&self, kind: &str, stored: &Stored) -> Bytes {
         let prefix = answer::prefix(self.encoder.resource);
-        let mut text = BytesMut::with_capacity(stored.bytes.len() + prefix.len() + 64);
-        text.put_slice(b"{\"type\":\"");
-        text.put_slice(kind.as_bytes());
-        text.put_slice(b"\",\"object\":");
-        answer::put_object(&mut text, &prefix, stored);
-        text.put_slice(b"}\n");
-        text.freeze()
+        let mut object = BytesMut::with_capacity(stored.bytes.len() + prefix.len() + 24);
+        answer::put_object(&mut object, &prefix, stored);
+        event_line(kind, &object)
     }
 
     fn document(&self, stored: &Stored) -> Result<Bytes, Status> {
@@ -118,4 +117,14 @@ impl Frames<'_> {
     pub(crate) fn error(&self, status: &Status) -> Bytes {
         self.frame("ERROR", &status.to_value())
     }
+}
+
+fn event_line(kind: &str, object: &[u8]) -> Bytes {
+    let mut text = BytesMut::with_capacity(object.len() + 40);
+    text.put_slice(b"{\"type\":\"");
+    text.put_slice(kind.as_bytes());
+    text.put_slice(b"\",\"object\":");
+    text.put_slice(object);
+    text.put_slice(b"}\n");
+    text.freeze()
 }

@@ -20,6 +20,7 @@ mod handler;
 mod health;
 mod impersonate;
 mod limits;
+mod list;
 mod local;
 mod metrics;
 mod negotiate;

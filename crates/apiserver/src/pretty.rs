@@ -23,7 +23,7 @@ pub(crate) fn apply(response: Response<Body>) -> Response<Body> {
     }
     response.map(|body| match body {
         Body::Pieces(pieces) => Body::whole(indented(&Vec::from(pieces).concat())),
-        stream => stream,
+        other => other,
     })
 }
 

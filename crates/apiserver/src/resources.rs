@@ -17,6 +17,7 @@ use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::decode::{self, Decoded};
 use crate::frames::Frames;
+use crate::list::Listing;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::{ApiServer, query};
 
@@ -62,7 +63,7 @@ impl ApiServer {
         }
         match verb {
             "get" => self.get(call, target),
-            "list" => self.list(call, target),
+            "list" => self.list(call, target).await,
             "watch" => self.watch(call, target),
             "create" => self.create(call, target).await,
             "update" => self.update(call, target).await,
@@ -127,11 +128,15 @@ impl ApiServer {
         self.encoder(target, wanted).stored(200, &stored)
     }
 
-    fn list(&self, call: &Call, target: &Target) -> Answered {
+    async fn list(self: &Arc<Self>, call: &Call, target: &Target) -> Answered {
         let wanted = call.wanted(true)?;
         let options = query::list_options(&call.query)?;
         let list = self.registry.list(&target.resource, &call.info.namespace, &options)?;
-        self.encoder(target, wanted).list(&list)
+        self.listing(target, wanted, list).answer().await
+    }
+
+    fn listing(self: &Arc<Self>, target: &Target, wanted: Wanted, list: registry::List) -> Listing {
+        Listing { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, list }
     }
 
     fn watch(self: &Arc<Self>, call: &Call, target: &Target) -> Answered {
@@ -186,11 +191,11 @@ impl ApiServer {
         Ok(response)
     }
 
-    async fn delete_collection(&self, call: &mut Call, target: &Target) -> Answered {
+    async fn delete_collection(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
         let selection = query::list_options(&call.query)?;
         let options = self.read_delete_options(call, target).await?;
         let list = self.registry.delete_collection(&request(call, target), &options, &selection).await?;
-        self.encoder(target, call.wanted(true)?).list(&list)
+        self.listing(target, call.wanted(true)?, list).answer().await
     }
 
     async fn read_delete_options(&self, call: &mut Call, target: &Target) -> Result<registry::options::DeleteOptions, Status> {

@@ -35,17 +35,15 @@ pub(crate) struct Style {
     pub(crate) include: Include,
 }
 
-/// A list, with its metadata.
-pub(crate) fn of_list(registry: &Registry, resource: &Resource, style: Style, objects: &[Value], metadata: Value) -> Value {
-    let columns = show::columns(&resource.group, &resource.version, &resource.plural);
-    table(style, show::column_definitions(columns), rows(registry, resource, style, objects, true), metadata)
+/// What the columns of a kind are.
+pub(crate) fn definitions(resource: &Resource) -> Value {
+    show::column_definitions(show::columns(&resource.group, &resource.version, &resource.plural))
 }
 
 /// One object. In a watch only the first table says what its columns are.
 pub(crate) fn of_one(registry: &Registry, resource: &Resource, style: Style, object: Value, is_first: bool) -> Value {
     let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-    let columns = show::columns(&resource.group, &resource.version, &resource.plural);
-    let definitions = if is_first { show::column_definitions(columns) } else { Value::Null };
+    let definitions = if is_first { definitions(resource) } else { Value::Null };
     table(style, definitions, rows(registry, resource, style, &[object], false), metadata)
 }
 
@@ -63,7 +61,8 @@ fn table(style: Style, definitions: Value, rows: Value, metadata: Value) -> Valu
     })
 }
 
-fn rows(registry: &Registry, resource: &Resource, style: Style, objects: &[Value], is_list: bool) -> Value {
+/// The rows of a list, or of one object.
+pub(crate) fn rows(registry: &Registry, resource: &Resource, style: Style, objects: &[Value], is_list: bool) -> Value {
     let now = registry.clock().now();
     let objects: Vec<&Value> = objects.iter().collect();
     let shown = show::rows(&resource.group, &resource.plural, &objects, is_list, now);
