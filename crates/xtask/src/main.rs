@@ -1,22 +1,33 @@
-//! Chores a person runs by hand. `cargo xtask gen-facts` renews the committed fact tables; nothing here runs in a build.
+//! Chores of the house: `cargo xtask ci` is what continuous integration runs.
 
+mod ci;
 mod gen_facts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: xtask gen-facts --discovery FILE --openapi FILE --tables FILE
-  --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
-  --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
-  --tables     its server-side table columns by resource: {\"apps/v1/deployments\": [{name, type, format, priority}, ...]}";
+const USAGE: &str = "usage: cargo xtask ci | clients | gen-facts --discovery FILE --openapi FILE --tables FILE
+  ci           install what tests need, check the formatting, run all tests
+  clients      fetch the real kubectl and Helm into target/clients
+  gen-facts    renew the committed fact tables, once per Kubernetes minor
+    --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
+    --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
+    --tables     its server-side table columns by resource: {\"apps/v1/deployments\": [{name, type, format, priority}, ...]}";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] = arguments[..] else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let result = match arguments[..] {
+        ["ci"] => ci::run(),
+        ["clients"] => ci::fetch_clients(),
+        ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
+            gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    match gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

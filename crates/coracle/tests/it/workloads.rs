@@ -50,7 +50,7 @@ fn services_are_found_by_name() {
     lab.kubectl("run client --image=box:1 --restart=Never -- sleep 1000");
     lab.kubectl("wait --for=condition=Ready pod/client --timeout=30s");
     lab.until("exec client -- sh -c 'wget -q -O- http://web/sh | head -c4 | wc -c'", |text| text.trim() == "4");
-    assert!(lab.kubectl("exec client -- nslookup kubernetes.default").contains("10.96.0.1"));
+    assert!(lab.kubectl("exec client -- nslookup kubernetes.default.svc.cluster.local").contains("10.96.0.1"));
 }
 
 #[test]
