@@ -56,14 +56,47 @@ pub(crate) fn claim(owner: &ObjectMeta, selector: &LabelSelector, candidate: &Ob
 }
 
 pub(crate) fn adopt<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(owner: &O, candidate: &K) -> Change {
-    let mut owners = candidate.metadata().owner_references.clone().unwrap_or_default();
-    owners.push(owner_reference(owner));
-    Change::merge(candidate, "", json!({"metadata": {"ownerReferences": owners, "resourceVersion": candidate.metadata().resource_version}}))
+    own(candidate, with_owner(owner, candidate), json!({}))
 }
 
 pub(crate) fn release<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(owner: &O, candidate: &K) -> Change {
+    own(candidate, without_owner(owner, candidate), json!({}))
+}
+
+/// Adopts and puts a finalizer on.
+pub(crate) fn adopt_with<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(owner: &O, candidate: &K, finalizer: &str) -> Change {
+    let mut finalizers = candidate.metadata().finalizers.clone().unwrap_or_default();
+    if !finalizers.iter().any(|name| name == finalizer) {
+        finalizers.push(finalizer.to_owned());
+    }
+    own(candidate, with_owner(owner, candidate), json!({"finalizers": finalizers}))
+}
+
+/// Releases and takes a finalizer away.
+pub(crate) fn release_with<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(
+    owner: &O,
+    candidate: &K,
+    finalizer: &str,
+) -> Change {
+    let mut finalizers = candidate.metadata().finalizers.clone().unwrap_or_default();
+    finalizers.retain(|name| name != finalizer);
+    own(candidate, without_owner(owner, candidate), json!({"finalizers": finalizers}))
+}
+
+fn with_owner<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(owner: &O, candidate: &K) -> Vec<OwnerReference> {
+    let mut owners = candidate.metadata().owner_references.clone().unwrap_or_default();
+    owners.push(owner_reference(owner));
+    owners
+}
+
+fn without_owner<O: Metadata<Ty = ObjectMeta>, K: Metadata<Ty = ObjectMeta>>(owner: &O, candidate: &K) -> Vec<OwnerReference> {
     let mut owners = candidate.metadata().owner_references.clone().unwrap_or_default();
     owners.retain(|o| Some(&o.uid) != owner.metadata().uid.as_ref());
-    let owners = if owners.is_empty() { json!(null) } else { json!(owners) };
-    Change::merge(candidate, "", json!({"metadata": {"ownerReferences": owners, "resourceVersion": candidate.metadata().resource_version}}))
+    owners
+}
+
+fn own<K: Metadata<Ty = ObjectMeta>>(candidate: &K, owners: Vec<OwnerReference>, mut metadata: serde_json::Value) -> Change {
+    metadata["ownerReferences"] = if owners.is_empty() { json!(null) } else { json!(owners) };
+    metadata["resourceVersion"] = json!(candidate.metadata().resource_version);
+    Change::merge(candidate, "", json!({"metadata": metadata}))
 }

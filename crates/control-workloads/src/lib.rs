@@ -1,4 +1,4 @@
-//! What workloads want: a plan for each of ReplicaSet, Deployment and their like.
+//! What workloads want: a plan for each of ReplicaSet, Deployment, Job and their like.
 //!
 //! Every plan is a plain function of a view: the object, what it owns or might adopt, and the time. Nothing is expected or
 //! remembered; a lost event and a restart are the usual case.
@@ -13,6 +13,8 @@ pub mod daemon_set;
 pub mod deployment;
 pub mod replica_set;
 pub mod stateful_set;
+
+pub mod job;
 
 pub mod pods;
 

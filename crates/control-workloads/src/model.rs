@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::{Metadata, Resource};
 use object::Value;
@@ -87,14 +88,37 @@ impl Model {
                 "apiVersion": "v1", "kind": "Node",
                 "spec": {"taints": setting("taint").map(|effect| json!([{"key": "t", "effect": effect}]))},
             }),
+            "job" => json!({
+                "apiVersion": "batch/v1", "kind": "Job",
+                "spec": {
+                    "selector": {"matchLabels": {"app": app}}, "template": template,
+                    "parallelism": number("parallelism").unwrap_or(1), "completions": number("completions"),
+                    "completionMode": if words.contains(&"indexed") { "Indexed" } else { "NonIndexed" },
+                    "backoffLimit": number("backoff").unwrap_or(6), "backoffLimitPerIndex": number("perindex"),
+                    "maxFailedIndexes": number("maxfailed"), "activeDeadlineSeconds": number("deadline"),
+                    "ttlSecondsAfterFinished": number("ttl"), "suspend": words.contains(&"suspend"),
+                    "podReplacementPolicy": setting("replace").unwrap_or("TerminatingOrFailed"),
+                },
+            }),
             other => panic!("no kind `{other}` in this model"),
         };
         object["metadata"] = json!({"name": name, "namespace": "default", "labels": {"app": app}, "annotations": {}});
+        if words.contains(&"tracked") {
+            object["metadata"]["finalizers"] = json!([crate::job::FINALIZER]);
+        }
+        if let Some(index) = setting("index") {
+            object["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] = index.into();
+        }
+        if let Some(seconds) = number("ended") {
+            let end = json!({"exitCode": number("exit").unwrap_or(0), "finishedAt": time::seconds(self.ago(seconds))});
+            object["status"]["containerStatuses"] =
+                json!([{"name": "c", "ready": false, "restartCount": 0, "image": "a", "imageID": "", "state": {"terminated": end}}]);
+        }
         if let Some(cost) = setting("cost") {
             object["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"] = cost.into();
         }
         if let Some(owner) = setting("owner") {
-            let (owner_kind, api) = if kind == "pod" { ("ReplicaSet", "apps/v1") } else { ("Deployment", "apps/v1") };
+            let (owner_kind, api) = self.kind_of(owner, if kind == "pod" { "ReplicaSet" } else { "Deployment" });
             object["metadata"]["ownerReferences"] =
                 json!([{"apiVersion": api, "kind": owner_kind, "name": owner, "uid": format!("uid-{owner}"), "controller": true}]);
         }
@@ -106,6 +130,15 @@ impl Model {
         meta::set(stored, "creationTimestamp", created);
         if words.contains(&"leaving") {
             meta::set(stored, "deletionTimestamp", "2026-01-01T00:00:00Z");
+        }
+    }
+
+    /// The kind and version of the object that has this name.
+    fn kind_of(&self, name: &str, fallback: &'static str) -> (String, String) {
+        let named = self.objects.iter().find(|((resource, key), _)| key.name == name && resource != "pods" && fallback != "Deployment");
+        match named {
+            Some((_, object)) => (object["kind"].as_str().unwrap().to_owned(), object["apiVersion"].as_str().unwrap().to_owned()),
+            None => (fallback.to_owned(), "apps/v1".to_owned()),
         }
     }
 
@@ -180,14 +213,33 @@ impl Model {
             }
             Write::Patch { patch, .. } => {
                 let mut old = self.objects.get(&id).unwrap_or_else(|| panic!("{id:?} is gone")).clone();
-                merge(&mut old, patch);
-                self.insert(&id.0, old);
+                match patch["metadata"][TAKE_FINALIZERS].as_array() {
+                    Some(_) => meta::unset(&mut old, "finalizers"),
+                    None => merge(&mut old, patch),
+                }
+                self.insert_or_end(id, old);
             }
-            Write::Delete { .. } => drop(self.objects.remove(&id)),
+            Write::Delete { .. } => {
+                let Some(mut old) = self.objects.get(&id).cloned() else { return };
+                meta::set(&mut old, "deletionTimestamp", time::seconds(self.now));
+                self.insert_or_end(id, old);
+            }
             Write::DeleteCollection { .. } | Write::Subresource { .. } => panic!("not in this model"),
         }
     }
+
+    /// What leaves is there as long as a finalizer holds it.
+    fn insert_or_end(&mut self, id: Id, object: Value) {
+        let is_held = object["metadata"]["finalizers"].as_array().is_some_and(|held| !held.is_empty());
+        if object["metadata"]["deletionTimestamp"].is_null() || is_held {
+            self.insert(&id.0, object);
+        } else {
+            self.objects.remove(&id);
+        }
+    }
 }
+
+const TAKE_FINALIZERS: &str = "$deleteFromPrimitiveList/finalizers";
 
 fn merge(into: &mut Value, patch: &Value) {
     match patch {
@@ -237,6 +289,23 @@ pub(crate) fn show(plan: &Plan) -> String {
     text
 }
 
+const SHOWN_OF_STATUS: &[&str] = &[
+    "replicas",
+    "updatedReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "collisionCount",
+    "desiredNumberScheduled",
+    "currentNumberScheduled",
+    "numberReady",
+    "numberMisscheduled",
+    "active",
+    "succeeded",
+    "failed",
+    "completedIndexes",
+    "failedIndexes",
+];
+
 fn show_change(change: &Change) -> String {
     let (resource, key) = target(&change.write);
     let kind = resource.trim_end_matches('s');
@@ -258,19 +327,16 @@ fn show_change(change: &Change) -> String {
         Write::UpdateStatus { object, .. } => {
             let status = &object["status"];
             let mut text = format!("status {kind} {}:", key.name);
-            for field in [
-                "replicas",
-                "updatedReplicas",
-                "readyReplicas",
-                "availableReplicas",
-                "collisionCount",
-                "desiredNumberScheduled",
-                "currentNumberScheduled",
-                "numberReady",
-                "numberMisscheduled",
-            ] {
-                if let Some(n) = status[field].as_i64() {
-                    text.push_str(&format!(" {field}={n}"));
+            for field in SHOWN_OF_STATUS {
+                match &status[*field] {
+                    Value::Number(n) => text.push_str(&format!(" {field}={n}")),
+                    Value::String(word) => text.push_str(&format!(" {field}={word}")),
+                    _ => {}
+                }
+            }
+            for ended in ["succeeded", "failed"] {
+                if let Some(uids) = status["uncountedTerminatedPods"][ended].as_array() {
+                    text.push_str(&format!(" {ended}+{}", uids.len()));
                 }
             }
             for condition in status["conditions"].as_array().into_iter().flatten() {
@@ -279,6 +345,7 @@ fn show_change(change: &Change) -> String {
             }
             text
         }
+        Write::Patch { patch, .. } if patch["metadata"][TAKE_FINALIZERS].is_array() => format!("let {kind} {} go", key.name),
         Write::Patch { patch, .. } => {
             let mut patch = patch.clone();
             meta::unset(&mut patch, "resourceVersion");
@@ -290,7 +357,7 @@ fn show_change(change: &Change) -> String {
     }
 }
 
-/// Plans of the two workloads on what is in the model.
+/// Plans of the workloads on what is in the model.
 impl Model {
     pub(crate) fn plan_replica_set(&self, name: &str) -> Plan {
         let Some(set) = self.get::<ReplicaSet>(name) else { return Plan::nothing() };
@@ -328,6 +395,13 @@ impl Model {
             is_revision_name_taken: &|name| self.get::<ControllerRevision>(name).is_some(),
         };
         crate::stateful_set::plan(&view, self.now)
+    }
+
+    pub(crate) fn plan_job(&self, name: &str) -> Plan {
+        let Some(job) = self.get::<Job>(name) else { return Plan::nothing() };
+        let pods = self.candidates::<Pod>(job.metadata.uid.as_ref());
+        let view = crate::job::View { job: &job, pods: &pods, is_name_taken: &|name| self.get::<Pod>(name).is_some() };
+        crate::job::plan(&view, self.now)
     }
 
     pub(crate) fn plan_deployment(&self, name: &str) -> Plan {
