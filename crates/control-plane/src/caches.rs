@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use client::options::Selection;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -23,6 +24,7 @@ pub(crate) struct Caches {
     pub(crate) stateful_sets: Cache<StatefulSet>,
     pub(crate) revisions: Cache<ControllerRevision>,
     pub(crate) claims: Cache<PersistentVolumeClaim>,
+    pub(crate) jobs: Cache<Job>,
     pub(crate) services: Cache<Service>,
     pub(crate) endpoints: Cache<Endpoints>,
     pub(crate) slices: Cache<EndpointSlice>,
@@ -71,6 +73,7 @@ impl Caches {
             daemon_sets: informers.of(),
             stateful_sets: informers.of(),
             claims: informers.of(),
+            jobs: informers.of(),
             endpoints: informers.of(),
             namespaces: informers.of(),
             nodes: informers.of(),

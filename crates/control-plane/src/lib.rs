@@ -7,6 +7,7 @@ mod budgets;
 mod caches;
 mod discovery;
 mod garbage;
+mod jobs;
 mod namespaces;
 mod nodes;
 mod roles;
@@ -16,6 +17,8 @@ mod workloads;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workload_tests;
 
 use std::time::Duration;
 
@@ -94,6 +97,8 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         workloads::replica_set(&caches),
         workloads::daemon_set(&caches),
         workloads::stateful_set(&caches),
+        jobs::jobs(&caches),
+        jobs::orphans(&caches),
         services::endpoint_slices(&caches),
         services::endpoints(&caches),
         services::addresses(&caches),

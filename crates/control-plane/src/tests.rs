@@ -25,13 +25,13 @@ use super::*;
 /// Everything here settles in milliseconds; a machine under load gets its time.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(30);
 
-struct House {
+pub(crate) struct House {
     client: Client,
-    informers: Informers,
+    pub(crate) informers: Informers,
     control: ControlPlane,
 }
 
-fn run(story: impl AsyncFnOnce(&House)) {
+pub(crate) fn run(story: impl AsyncFnOnce(&House)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let house = House::start().await;
@@ -66,25 +66,25 @@ impl House {
         House { client, informers, control }
     }
 
-    fn api<K: Kind>(&self) -> Api<K> {
+    pub(crate) fn api<K: Kind>(&self) -> Api<K> {
         Api::new(&self.client)
     }
 
-    async fn create<K: Kind>(&self, object: Value) -> K {
+    pub(crate) async fn create<K: Kind>(&self, object: Value) -> K {
         self.api::<K>().create(&serde_json::from_value(object).unwrap()).await.unwrap()
     }
 
-    async fn patch<K: Kind>(&self, key: &ObjectKey, patch: Value) {
+    pub(crate) async fn patch<K: Kind>(&self, key: &ObjectKey, patch: Value) {
         self.api::<K>().patch(key, "", PatchKind::Merge, &patch).await.unwrap();
     }
 
-    async fn delete<K: Kind>(&self, key: &ObjectKey, propagation: Propagation) {
+    pub(crate) async fn delete<K: Kind>(&self, key: &ObjectKey, propagation: Propagation) {
         let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
         self.api::<K>().delete(key, &options).await.unwrap();
     }
 
     /// Waits until the objects of a kind are as wanted.
-    async fn until<K: Kind>(&self, what: &str, is_so: impl Fn(&[Arc<K>]) -> bool) -> Vec<Arc<K>> {
+    pub(crate) async fn until<K: Kind>(&self, what: &str, is_so: impl Fn(&[Arc<K>]) -> bool) -> Vec<Arc<K>> {
         let cache: Cache<K> = self.informers.of();
         cache.synced().await;
         let mut progress = cache.progress();
@@ -104,7 +104,7 @@ impl House {
     }
 
     /// A node that runs every pod bound to it, and lets go of every pod that leaves.
-    async fn play_node(&self, name: &str) {
+    pub(crate) async fn play_node(&self, name: &str) {
         let addresses = json!([{"type": "InternalIP", "address": "192.0.2.1"}]);
         let capacity = json!({"cpu": "64", "memory": "256Gi", "pods": "2000"});
         self.create::<Node>(json!({"metadata": {"name": name}})).await;

@@ -31,7 +31,7 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
         replica_set::plan(&view, ask.now)
     })
     .watches(&caches.replica_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.replica_sets, |set| &set.spec.selector))
+    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.replica_sets, |set| Some(&set.spec.selector)))
 }
 
 /// The pods of all sets that share this one's controller.
@@ -55,7 +55,7 @@ pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
         deployment::plan(&view, ask.now)
     })
     .watches(&caches.deployments)
-    .maps(&caches.replica_sets, move |changed| owners_of(changed, &from_sets.deployments, |deployment| &deployment.spec.selector))
+    .maps(&caches.replica_sets, move |changed| owners_of(changed, &from_sets.deployments, |deployment| Some(&deployment.spec.selector)))
     .maps(&caches.pods, move |changed| recreating_deployment(&from_pods, changed).into_iter().collect())
 }
 
@@ -89,8 +89,8 @@ pub(crate) fn daemon_set(caches: &Arc<Caches>) -> Controller {
         daemon_set::plan(&view, ask.now)
     })
     .watches(&caches.daemon_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.daemon_sets, |set| &set.spec.selector))
-    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.daemon_sets, |set| &set.spec.selector))
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.daemon_sets, |set| Some(&set.spec.selector)))
+    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.daemon_sets, |set| Some(&set.spec.selector)))
     .maps(&caches.nodes, move |changed| {
         let decisive = |node: &Node| (node.metadata.labels.clone(), node.spec.as_ref().and_then(|s| s.taints.clone()));
         if changed.old.as_ref().zip(changed.new.as_ref()).is_some_and(|(old, new)| decisive(old) == decisive(new)) {
@@ -116,17 +116,21 @@ pub(crate) fn stateful_set(caches: &Arc<Caches>) -> Controller {
         stateful_set::plan(&view, ask.now)
     })
     .watches(&caches.stateful_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.stateful_sets, |set| &set.spec.selector))
-    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.stateful_sets, |set| &set.spec.selector))
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.stateful_sets, |set| Some(&set.spec.selector)))
+    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.stateful_sets, |set| Some(&set.spec.selector)))
     .reads(&caches.claims)
 }
 
 /// The controllers of a changed object before and after, and whoever might adopt it when it has none.
-fn owners_of<K: Cached, O: Kind>(changed: &Changed<K>, owners: &Cache<O>, selector_of: fn(&O) -> &Selector) -> Vec<ObjectKey> {
+pub(crate) fn owners_of<K: Cached, O: Kind>(
+    changed: &Changed<K>,
+    owners: &Cache<O>,
+    selector_of: fn(&O) -> Option<&Selector>,
+) -> Vec<ObjectKey> {
     let mut keys: Vec<ObjectKey> = changed.sides().filter_map(|side| controller_key(side.metadata(), O::GROUP, O::KIND)).collect();
     if let Some(orphan) = changed.new.as_ref().filter(|object| is_orphan(object.metadata())) {
         let candidates = owners.list_in(&changed.key.namespace);
-        let adopting = candidates.iter().filter(|owner| selects(selector_of(owner), orphan.metadata()));
+        let adopting = candidates.iter().filter(|owner| selector_of(owner).is_some_and(|selector| selects(selector, orphan.metadata())));
         keys.extend(adopting.map(|owner| key_of(k8s_openapi::Metadata::metadata(&**owner))));
     }
     keys.dedup();

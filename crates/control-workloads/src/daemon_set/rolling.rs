@@ -46,7 +46,7 @@ fn pairs<'a>(daemons: &'a Daemons<'_>) -> impl Iterator<Item = Pair<'a>> {
     wanted.map(|node| {
         let name = node.metadata.name.as_deref().unwrap_or("");
         let here = daemons.by_node.get(name).map_or(&[][..], Vec::as_slice);
-        let find = |is_new: bool| here.iter().find(|pod| pods::is_active(pod) && daemons.is_updated(pod) == is_new);
+        let find = |is_new: bool| here.iter().find(|pod| !pods::is_leaving(pod) && daemons.is_updated(pod) == is_new);
         Pair { node: name, new: find(true), old: find(false) }
     })
 }

@@ -20,6 +20,8 @@ mod tracking;
 
 pub mod orphan;
 
+pub use self::outcome::is_finished;
+
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +38,7 @@ use self::tracking::Uncounted;
 use crate::claims::{self, Claim};
 use crate::pods;
 
-pub(crate) const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
+pub const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 const CONTROLLER: &str = "kubernetes.io/job-controller";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 

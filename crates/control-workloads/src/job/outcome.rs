@@ -38,7 +38,7 @@ pub(super) fn finished_at(job: &Job) -> Option<Timestamp> {
     Some(finished.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0))
 }
 
-pub(super) fn is_finished(job: &Job) -> bool {
+pub fn is_finished(job: &Job) -> bool {
     finished_at(job).is_some()
 }
 
