@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 pub mod conntrack;
+pub mod events;
 pub mod forwarding;
 pub mod namespace;
 pub mod netlink;

@@ -4,7 +4,7 @@
 //! (nat, masquerade, numgen, dynset, fib) or are GPL.
 
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -254,28 +254,35 @@ impl Socket {
     pub fn netfilter() -> Result<Self> {
         Self::open(Some(NETFILTER), 0)
     }
-    /// A socket that hears the nftables group (`NFNLGRP_NFTABLES` is 7).
-    pub fn nftables_events() -> Result<Self> {
-        Self::open(Some(NETFILTER), 1 << 6)
+    pub(crate) fn nftables_events() -> Result<Self> {
+        const TABLES: u32 = 1 << 6;
+        Self::open(Some(NETFILTER), TABLES)
+    }
+    pub(crate) fn link_events() -> Result<Self> {
+        const LINKS: u32 = 0x1;
+        const ADDRESSES: u32 = 0x10 | 0x100;
+        Self::open(None, LINKS | ADDRESSES)
     }
 
+    /// With groups it hears events and never waits; without, it is for requests and waits for their answers.
     fn open(protocol: Option<rustix::net::Protocol>, groups: u32) -> Result<Self> {
         let fault = |errno| Error::new("open a netlink socket", errno);
-        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map_err(fault)?;
+        let flags = if groups == 0 { SocketFlags::CLOEXEC } else { SocketFlags::CLOEXEC | SocketFlags::NONBLOCK };
+        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).map_err(fault)?;
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups)).map_err(fault)?;
         if groups == 0 {
             sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(fault)?;
+            // Larger buffers need CAP_NET_ADMIN in the first user namespace; without it large batches are refused.
+            let _ = sockopt::set_socket_send_buffer_size_force(&fd, BUFFER_BYTES_MAX);
+            let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER_BYTES_MAX);
         }
-        // Larger buffers need CAP_NET_ADMIN in the first user namespace; without it batches stay small or are refused by the kernel.
-        let _ = sockopt::set_socket_send_buffer_size_force(&fd, BUFFER_BYTES_MAX);
-        let _ = sockopt::set_socket_recv_buffer_size_force(&fd, BUFFER_BYTES_MAX);
         enable(&fd, libc::NETLINK_EXT_ACK);
         enable(&fd, libc::NETLINK_CAP_ACK);
         Ok(Socket { fd, sequence: 1, buffer: vec![0; RECEIVE_BYTES] })
     }
 
-    pub fn as_fd(&self) -> &OwnedFd {
-        &self.fd
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Sends messages as they are; answers are read by the caller. Returns the sequence number of the first.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 
-use crate::rows::{Action, Front, FrontRow, Mode, NodeView, Protocol, Rank, Rows, Target, TargetId};
+use crate::rows::{Action, Front, FrontRow, LOOPBACK, Mode, NodeView, Protocol, Rank, Rows, Target, TargetId};
 
 /// `addresses` are the pod's own. A pod in the host's network needs no rows: its ports are the node's already.
 pub fn rows(pod: &Pod, addresses: &[IpAddr], node: &NodeView) -> Rows {
@@ -39,7 +39,7 @@ fn add(rows: &mut Rows, uid: &str, port: &ContainerPort, address: IpAddr, node: 
     let host_ip = port.host_ip.as_deref().and_then(|text| text.parse::<IpAddr>().ok()).filter(|ip| !ip.is_unspecified());
     let fronts: Vec<IpAddr> = match host_ip {
         Some(ip) => vec![ip],
-        None => node.addresses.clone(),
+        None => node.addresses.iter().copied().chain([LOOPBACK]).collect(),
     };
     for ip in fronts.into_iter().filter(|ip| ip.is_ipv4() == address.is_ipv4()) {
         rows.fronts.push((Front { ip, protocol, port: host_port }, FrontRow { rank: Rank::HostPort, action, inside: None }));

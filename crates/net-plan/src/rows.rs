@@ -8,9 +8,12 @@
 //! Several fronts share one target, so that an endpoint that comes or goes is written once.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use object::key::ObjectKey;
+
+/// The node talking to itself. IPv6 has no way from `::1` to another link.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {

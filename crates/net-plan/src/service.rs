@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::backends::{Backends, PortName, choose};
-use crate::rows::{Action, Front, FrontRow, Mode, NodeView, Protocol, Rank, Rows, Target, TargetId};
+use crate::rows::{Action, Front, FrontRow, LOOPBACK, Mode, NodeView, Protocol, Rank, Rows, Target, TargetId};
 
 /// Says which service an EndpointSlice belongs to.
 pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -114,6 +114,12 @@ impl<'a> PortPlan<'a> {
         if matches!(self.spec.type_.as_deref(), Some("NodePort" | "LoadBalancer")) {
             for ip in &node.addresses {
                 self.add_front(rows, *ip, self.port.node_port.unwrap_or(0), external(Rank::NodePort), node);
+            }
+            // `curl localhost:30080`: a packet from there can only reach this node's own pods.
+            let local = self.action(Scope::Local, false);
+            if matches!(local, Action::Pick { .. }) {
+                let row = FrontRow { rank: Rank::NodePort, action: local, inside: None };
+                self.add_front(rows, LOOPBACK, self.port.node_port.unwrap_or(0), row, node);
             }
         }
         for scope in [Scope::Cluster, Scope::Local] {

@@ -9,7 +9,7 @@
 //! One turn takes all changes that are there: a rollout of a thousand endpoints is a few batches, not a thousand.
 //! Stopping leaves everything in place; see `reset` for the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use client::options::Selection;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use net_link::pod::{PodNetwork, link_prefix};
+use net_link::pod::{PodNetwork, link_name, link_prefix};
 use net_plan::names::Names;
 use net_plan::node_routes::{Peer, Tunnels, internal_addresses};
 use net_plan::rows::{NodeView, Owner, Rows};
@@ -36,6 +36,7 @@ use crate::act::{TableWork, Work, carry_out};
 use crate::dns::{DnsSettings, SharedNames, serve};
 use crate::host::{self, HostSettings, tunnel_link};
 use crate::kernel::{KernelTable, Settings, table_name};
+use crate::meddling::{Meddled, Meddling};
 
 /// After a fault; doubled each time up to the maximum.
 const RETRY_MIN: Duration = Duration::from_millis(200);
@@ -111,6 +112,8 @@ struct Agent {
     view: NodeView,
     pod_cidrs: Vec<Cidr>,
     peers: Vec<Peer>,
+    /// Pods, by uid, that are reachable through the node's loopback address.
+    open_links: HashSet<String>,
 }
 
 /// What changed since the last turn.
@@ -118,6 +121,7 @@ struct Agent {
 struct Touched {
     services: BTreeSet<ObjectKey>,
     pods: BTreeSet<ObjectKey>,
+    /// By uid.
     pods_gone: Vec<String>,
     nodes: bool,
 }
@@ -139,6 +143,7 @@ impl Agent {
             view: NodeView::default(),
             pod_cidrs: Vec::new(),
             peers: Vec::new(),
+            open_links: HashSet::new(),
         }
     }
 
@@ -156,6 +161,7 @@ impl Agent {
         let mut delay = RETRY_MIN;
         // Starts when its addresses and all names are there: an early "no such name" would be believed.
         let mut dns: Option<JoinSet<()>> = None;
+        let mut meddling = Meddling::open(&self.config.cluster);
         loop {
             let mut touched = Touched::default();
             tokio::select! {
@@ -164,6 +170,13 @@ impl Agent {
                 _ = nodes.next() => touched.nodes = true,
                 changed = namespaces.next() => self.name_namespace(&changed.key.name, changed.new.is_some()),
                 changed = pods.next() => touched.pod(changed.key, changed.old.as_deref(), changed.new.as_deref()),
+                what = meddling.next() => match what {
+                    Meddled::WithTable => {
+                        tracing::warn!("somebody removed the network table; putting it back");
+                        kernel = None;
+                    }
+                    Meddled::WithLinks => routes_are_due = true,
+                },
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => retry = None,
             }
             while let Some(changed) = services.try_next() {
@@ -253,14 +266,16 @@ impl Agent {
             change.merge(self.plan_service(&key));
         }
         for uid in touched.pods_gone {
+            self.open_links.remove(&uid);
             change.merge(self.table.set(&Owner::Pod(uid), Rows::default()));
         }
         let mut loopback_links = Vec::new();
         for key in touched.pods {
             if let Some(pod) = self.pods.get(&key) {
                 let (uid, rows) = self.plan_pod(&pod);
-                if rows.fronts.iter().any(|(front, _)| front.ip.is_loopback()) {
-                    loopback_links.push(net_link::pod::link_name(&self.config.cluster, &uid));
+                let has_link = pod.spec.as_ref().is_some_and(|spec| spec.host_network != Some(true)) && has_address(&pod);
+                if has_link && (self.open_links.insert(uid.clone()) || !is_table_open) {
+                    loopback_links.push(link_name(&self.config.cluster, &uid));
                 }
                 change.merge(self.table.set(&Owner::Pod(uid), rows));
             }
@@ -344,6 +359,10 @@ impl Touched {
         }
         self.pods.insert(key);
     }
+}
+
+fn has_address(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.pod_ips.as_ref()).is_some_and(|ips| !ips.is_empty())
 }
 
 fn key_of(pod: &Pod) -> ObjectKey {

@@ -11,3 +11,4 @@ pub mod agent;
 pub mod dns;
 pub mod host;
 pub mod kernel;
+mod meddling;

@@ -261,6 +261,13 @@ impl Batch {
         self.elements(DELETE_ELEMENT, 0, set, keys.into_iter().map(|key| (key, Data::Nothing)));
     }
 
+    /// Removes all elements of a set.
+    pub fn empty_set(&mut self, set: &str) {
+        self.add(DELETE_ELEMENT, 0, |attributes, _| {
+            attributes.text(2, set);
+        });
+    }
+
     fn elements<'e>(&mut self, kind: u16, flags: u16, set: &str, elements: impl IntoIterator<Item = (&'e [u8], Data<'e>)>) {
         let mut elements = elements.into_iter().peekable();
         while elements.peek().is_some() {

@@ -14,44 +14,62 @@ fn check(spec: Value, expected: Expect) {
 
 #[test]
 fn policies() {
-    check(json!({"containers": []}), expect![[r#"
+    check(
+        json!({"containers": []}),
+        expect![[r#"
         search shop.svc.cluster.local svc.cluster.local cluster.local example.com lab.example.com
         nameserver 10.96.0.10
         nameserver fd00:10:96::a
         options ndots:5
-    "#]]);
-    check(json!({"containers": [], "dnsPolicy": "Default"}), expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"containers": [], "dnsPolicy": "Default"}),
+        expect![[r#"
         search example.com lab.example.com
         nameserver 192.0.2.53
         options edns0 trust-ad
-    "#]]);
-    check(json!({"containers": [], "dnsPolicy": "ClusterFirst", "hostNetwork": true}), expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"containers": [], "dnsPolicy": "ClusterFirst", "hostNetwork": true}),
+        expect![[r#"
         search example.com lab.example.com
         nameserver 192.0.2.53
         options edns0 trust-ad
-    "#]]);
-    check(json!({"containers": [], "dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true}), expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"containers": [], "dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true}),
+        expect![[r#"
         search shop.svc.cluster.local svc.cluster.local cluster.local example.com lab.example.com
         nameserver 10.96.0.10
         nameserver fd00:10:96::a
         options ndots:5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn own_configuration_is_added() {
     let config =
         json!({"nameservers": ["1.1.1.1"], "searches": ["my.lan"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]});
-    check(json!({"containers": [], "dnsPolicy": "None", "dnsConfig": config}), expect![[r#"
+    check(
+        json!({"containers": [], "dnsPolicy": "None", "dnsConfig": config}),
+        expect![[r#"
         search my.lan
         nameserver 1.1.1.1
         options ndots:2 edns0
-    "#]]);
-    check(json!({"containers": [], "dnsConfig": config}), expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"containers": [], "dnsConfig": config}),
+        expect![[r#"
         search shop.svc.cluster.local svc.cluster.local cluster.local example.com lab.example.com my.lan
         nameserver 10.96.0.10
         nameserver fd00:10:96::a
         nameserver 1.1.1.1
         options ndots:2 edns0
-    "#]]);
+    "#]],
+    );
 }

@@ -29,20 +29,35 @@ fn near_nodes_directly_and_far_ones_through_the_tunnel() {
     let far: (&str, &[&str], &[&str]) = ("far", &["198.51.100.2"], &["10.244.2.0/24", "fd00:2::/64"]);
     let near_v4: (&str, &[&str], &[&str]) = ("near-v4", &["192.0.2.3"], &["10.244.3.0/24", "fd00:3::/64"]);
     let new: (&str, &[&str], &[&str]) = ("new", &["192.0.2.4"], &[]);
-    check(Some("192.0.2.1"), Tunnels::WhereNeeded, &[near, far, near_v4, new], expect![[r#"
+    check(
+        Some("192.0.2.1"),
+        Tunnels::WhereNeeded,
+        &[near, far, near_v4, new],
+        expect![[r#"
         10.244.1.0/24 via 192.0.2.2 on 3
         10.244.3.0/24 via 192.0.2.3 on 3
         fd00:1::/64 via 2001:db8:2::2 on 3
         10.244.2.0/24 via 10.244.2.0 in the tunnel to 198.51.100.2
         fd00:2::/64 via fd00:2:: in the tunnel to 198.51.100.2
         fd00:3::/64 via fd00:3:: in the tunnel to 192.0.2.3
-    "#]]);
-    check(Some("192.0.2.1"), Tunnels::Always, &[near], expect![[r#"
+    "#]],
+    );
+    check(
+        Some("192.0.2.1"),
+        Tunnels::Always,
+        &[near],
+        expect![[r#"
         10.244.1.0/24 via 10.244.1.0 in the tunnel to 192.0.2.2
         fd00:1::/64 via fd00:1:: in the tunnel to 192.0.2.2
-    "#]]);
-    check(None, Tunnels::WhereNeeded, &[near, far], expect![[r#"
+    "#]],
+    );
+    check(
+        None,
+        Tunnels::WhereNeeded,
+        &[near, far],
+        expect![[r#"
         10.244.1.0/24 via 192.0.2.2 on 3
         fd00:1::/64 via 2001:db8:2::2 on 3
-    "#]]);
+    "#]],
+    );
 }

@@ -85,111 +85,197 @@ const TWO: &[&[&str]] = &[&["10.244.0.5 node-1", "10.244.1.5 node-2"]];
 
 #[test]
 fn cluster_ips() {
-    check(json!({}), TWO, expect![[r#"
+    check(
+        json!({}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
         local [10.244.0.5]
-    "#]]);
-    check(json!({"clusterIPs": ["10.96.0.20", "fd00::20"]}), &[TWO[0], &["fd00:1::5 node-1"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"clusterIPs": ["10.96.0.20", "fd00::20"]}),
+        &[TWO[0], &["fd00:1::5 node-1"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
         tcp [fd00::20]:80 -> [fd00:1::5]:8080
         local [10.244.0.5, fd00:1::5]
-    "#]]);
+    "#]],
+    );
     check(json!({"clusterIP": "None"}), TWO, expect![]);
     check(json!({"type": "ExternalName", "clusterIP": "", "externalName": "example.com"}), TWO, expect![]);
-    check(json!({}), &[], expect![[r#"
+    check(
+        json!({}),
+        &[],
+        expect![[r#"
         tcp 10.96.0.20:80 -> reject
-    "#]]);
+    "#]],
+    );
     check(json!({"clusterIP": "10.96.0.10"}), &[], expect![]);
 }
 
 #[test]
 fn node_ports_and_load_balancers() {
-    check(json!({"type": "NodePort"}), TWO, expect![[r#"
-        tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
-        tcp 192.0.2.1:30080 -> 10.244.0.5:8080 10.244.1.5:8080 masquerade
-        local [10.244.0.5]
-    "#]]);
-    check(json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}), TWO, expect![[r#"
-        tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
-        tcp 192.0.2.1:30080 -> 10.244.0.5:8080; inside 10.244.0.5:8080 10.244.1.5:8080
-        tcp 198.51.100.7:80 -> 10.244.0.5:8080; inside 10.244.0.5:8080 10.244.1.5:8080
-        local [10.244.0.5]
-    "#]]);
-    check(json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}), &[&["10.244.1.5 node-2"]], expect![[r#"
+    check(
+        json!({"type": "NodePort"}),
+        TWO,
+        expect![[r#"
+            tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
+            tcp 127.0.0.1:30080 -> 10.244.0.5:8080
+            tcp 192.0.2.1:30080 -> 10.244.0.5:8080 10.244.1.5:8080 masquerade
+            local [10.244.0.5]
+        "#]],
+    );
+    check(
+        json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}),
+        TWO,
+        expect![[r#"
+            tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
+            tcp 127.0.0.1:30080 -> 10.244.0.5:8080
+            tcp 192.0.2.1:30080 -> 10.244.0.5:8080; inside 10.244.0.5:8080 10.244.1.5:8080
+            tcp 198.51.100.7:80 -> 10.244.0.5:8080; inside 10.244.0.5:8080 10.244.1.5:8080
+            local [10.244.0.5]
+        "#]],
+    );
+    check(
+        json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}),
+        &[&["10.244.1.5 node-2"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.1.5:8080
         tcp 192.0.2.1:30080 -> drop; inside 10.244.1.5:8080
         tcp 198.51.100.7:80 -> drop; inside 10.244.1.5:8080
-    "#]]);
-    check(json!({"externalIPs": ["203.0.113.9"]}), TWO, expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"externalIPs": ["203.0.113.9"]}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080
         tcp 203.0.113.9:80 -> 10.244.0.5:8080 10.244.1.5:8080 masquerade
         local [10.244.0.5]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn internal_traffic_policy() {
-    check(json!({"internalTrafficPolicy": "Local"}), TWO, expect![[r#"
+    check(
+        json!({"internalTrafficPolicy": "Local"}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080
         local [10.244.0.5]
-    "#]]);
-    check(json!({"internalTrafficPolicy": "Local"}), &[&["10.244.1.5 node-2"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"internalTrafficPolicy": "Local"}),
+        &[&["10.244.1.5 node-2"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> drop
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn endpoints_that_go_are_the_last_resort() {
-    check(json!({}), &[&["10.244.0.5 terminating", "10.244.0.6"]], expect![[r#"
+    check(
+        json!({}),
+        &[&["10.244.0.5 terminating", "10.244.0.6"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.6:8080
-    "#]]);
-    check(json!({}), &[&["10.244.0.5 terminating", "10.244.0.6 not-ready"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({}),
+        &[&["10.244.0.5 terminating", "10.244.0.6 not-ready"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080
-    "#]]);
-    check(json!({}), &[&["10.244.0.6 not-ready"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({}),
+        &[&["10.244.0.6 not-ready"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> reject
-    "#]]);
-    check(json!({"internalTrafficPolicy": "Local"}), &[&["10.244.0.5 node-1 terminating", "10.244.1.6 node-2"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"internalTrafficPolicy": "Local"}),
+        &[&["10.244.0.5 node-1 terminating", "10.244.1.6 node-2"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080
         local [10.244.0.5]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn hints_count_when_all_have_one() {
-    check(json!({}), &[&["10.244.0.5 for-zone=east", "10.244.0.6 for-zone=west"]], expect![[r#"
+    check(
+        json!({}),
+        &[&["10.244.0.5 for-zone=east", "10.244.0.6 for-zone=west"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080
-    "#]]);
-    check(json!({}), &[&["10.244.0.5 for-zone=east", "10.244.0.6"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({}),
+        &[&["10.244.0.5 for-zone=east", "10.244.0.6"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.0.6:8080
-    "#]]);
-    check(json!({}), &[&["10.244.0.5 for-zone=west", "10.244.0.6 for-zone=west"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({}),
+        &[&["10.244.0.5 for-zone=west", "10.244.0.6 for-zone=west"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.0.6:8080
-    "#]]);
-    check(json!({}), &[&["10.244.0.5 for-zone=east for-node=node-1", "10.244.0.6 for-zone=east for-node=node-2"]], expect![[r#"
+    "#]],
+    );
+    check(
+        json!({}),
+        &[&["10.244.0.5 for-zone=east for-node=node-1", "10.244.0.6 for-zone=east for-node=node-2"]],
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn affinity_and_protocols() {
-    check(json!({"sessionAffinity": "ClientIP"}), TWO, expect![[r#"
+    check(
+        json!({"sessionAffinity": "ClientIP"}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080 sticky 10800s
         local [10.244.0.5]
-    "#]]);
+    "#]],
+    );
     let seconds = json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}});
-    check(seconds, TWO, expect![[r#"
+    check(
+        seconds,
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:80 -> 10.244.0.5:8080 10.244.1.5:8080 sticky 60s
         local [10.244.0.5]
-    "#]]);
-    check(json!({"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "http", "port": 53}]}), TWO, expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "http", "port": 53}]}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:53 -> 10.244.0.5:8080 10.244.1.5:8080
         udp 10.96.0.20:53 -> 10.244.0.5:53 10.244.1.5:53
         local [10.244.0.5]
-    "#]]);
-    check(json!({"ports": [{"name": "other", "port": 81}]}), TWO, expect![[r#"
+    "#]],
+    );
+    check(
+        json!({"ports": [{"name": "other", "port": 81}]}),
+        TWO,
+        expect![[r#"
         tcp 10.96.0.20:81 -> reject
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -200,15 +286,22 @@ fn host_ports() {
         expected.assert_eq(&shown(&net_plan::host_ports::rows(&pod, &addresses, &node())));
     };
     let containers = json!([{"name": "a", "ports": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]}]);
-    check(json!({"containers": containers}), expect![[r#"
-        tcp 192.0.2.1:8080 -> 10.244.0.5:80
-        tcp [2001:db8::1]:8080 -> [fd00:1::5]:80
-        local [10.244.0.5, fd00:1::5]
-    "#]]);
+    check(
+        json!({"containers": containers}),
+        expect![[r#"
+            tcp 127.0.0.1:8080 -> 10.244.0.5:80
+            tcp 192.0.2.1:8080 -> 10.244.0.5:80
+            tcp [2001:db8::1]:8080 -> [fd00:1::5]:80
+            local [10.244.0.5, fd00:1::5]
+        "#]],
+    );
     check(json!({"containers": containers, "hostNetwork": true}), expect![]);
     let one_address = json!([{"name": "a", "ports": [{"containerPort": 80, "hostPort": 8080, "hostIP": "127.0.0.1", "protocol": "UDP"}]}]);
-    check(json!({"containers": one_address}), expect![[r#"
+    check(
+        json!({"containers": one_address}),
+        expect![[r#"
         udp 127.0.0.1:8080 -> 10.244.0.5:80
         local [10.244.0.5, fd00:1::5]
-    "#]]);
+    "#]],
+    );
 }

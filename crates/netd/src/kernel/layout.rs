@@ -96,13 +96,12 @@ fn sets(family: Family) -> Vec<Set> {
     rows.into_iter().map(|(name, key, holds, shape)| Set { name: family.named(name), key, holds, shape }).collect()
 }
 
-/// Everything but rows and the chains that pick.
+/// Everything but ranges, rows and the chains that pick.
 pub(super) fn write(batch: &mut Batch, settings: &Settings) {
     for family in FAMILIES {
         for set in sets(family) {
             batch.add_set(&set);
         }
-        write_ranges(batch, family, settings);
     }
     for family in FAMILIES {
         for chain in ["services", "outgoing", "lookup", "unserved"] {
@@ -139,7 +138,17 @@ pub(super) fn write(batch: &mut Batch, settings: &Settings) {
     }
 }
 
-fn write_ranges(batch: &mut Batch, family: Family, settings: &Settings) {
+/// The sets that come from settings. A node learns its own pod ranges late, so they are written anew rather than the table.
+pub(super) fn write_ranges(batch: &mut Batch, settings: &Settings) {
+    for family in FAMILIES {
+        for set in ["pods", "ownpods", "services", "dns"] {
+            batch.empty_set(&family.named(set));
+        }
+        write_ranges_of(batch, family, settings);
+    }
+}
+
+fn write_ranges_of(batch: &mut Batch, family: Family, settings: &Settings) {
     let of_family = |cidrs: &[Cidr]| cidrs.iter().copied().filter(|cidr| cidr.is_ipv4() == family.ipv4).collect::<Vec<_>>();
     for (set, cidrs) in [("pods", &settings.cluster_pod_cidrs), ("ownpods", &settings.pod_cidrs), ("services", &settings.service_cidrs)] {
         let elements = range_elements(&of_family(cidrs));

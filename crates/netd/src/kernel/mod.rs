@@ -68,21 +68,24 @@ impl KernelTable {
             }
         }
         let mark = self.mark();
-        let is_ours = self.socket.table(&self.settings.table)?.is_some_and(|facts| facts.mark == mark);
+        let facts = self.socket.table(&self.settings.table)?;
+        let is_ours = facts.as_ref().is_some_and(|facts| facts.mark == mark);
         let mut batch = Batch::new(&self.settings.table);
         let found = if is_ours {
             self.classes = self.found_classes()?;
             self.found_elements()?
         } else {
             // A table of another version, or none: one batch replaces it, and connections that stand go on.
-            batch.add_table(&[]);
-            batch.delete_table();
+            if facts.is_some() {
+                batch.delete_table();
+            }
             batch.add_table(&mark);
             layout::write(&mut batch, &self.settings);
             self.classes = HashSet::new();
             classes.extend(layout::common_classes());
             HashMap::new()
         };
+        layout::write_ranges(&mut batch, &self.settings);
         self.add_classes(&mut batch, classes);
         let nothing = Elements::new();
         for family in FAMILIES {
@@ -123,7 +126,7 @@ impl KernelTable {
         NftSocket::open()?.commit(batch)
     }
 
-    /// The fixed part in short: another version of coracle, or other settings, give another mark.
+    /// The fixed part in short: another version of coracle gives another mark.
     fn mark(&self) -> Vec<u8> {
         let mut batch = Batch::new(&self.settings.table);
         layout::write(&mut batch, &self.settings);

@@ -130,6 +130,10 @@ async fn scenario(node: &Node, folder: &Folder) {
         |text| text == "10.96.0.20",
     );
 
+    // A firewall is restarted and flushes all rules.
+    node.remove_table();
+    until("the table is back", || node.pod_asks("client", "10.96.0.20", 80), |text| text.starts_with("a sees"));
+
     // A new process takes over; services work in between.
     netd.stop().await;
     assert!(node.pod_asks("client", "10.96.0.20", 80).ends_with("sees 10.244.0.1"));

@@ -240,6 +240,11 @@ impl Node {
         ask(&self.pods[name].scratch, address, port)
     }
 
+    pub(crate) fn remove_table(&self) {
+        let table = self.settings.table.clone();
+        self.host.run(move || KernelTable::remove(&table)).expect("it goes");
+    }
+
     /// Everything of ours goes.
     pub(crate) fn reset(&self) {
         let (table, cluster, state) = (self.settings.table.clone(), self.cluster.clone(), self.folder.0.clone());

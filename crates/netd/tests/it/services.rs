@@ -138,7 +138,10 @@ fn host_ports_lead_to_their_pod_also_from_loopback() {
     assert_eq!(node.pod_asks("client", NODE_V4, 9000), "a sees 10.244.0.1");
     assert_eq!(node.pod_asks("a", NODE_V6, 9000), format!("a sees {NODE_V6}"), "itself");
     assert!(node.host_asks(NODE_V4, 9000).starts_with("a sees"));
+    assert_eq!(node.host_asks("127.0.0.1", 9000), format!("a sees {NODE_V4}"));
     assert_eq!(node.host_asks("127.0.0.1", 9001), format!("a sees {NODE_V4}"));
+    node.service(service(json!({"type": "NodePort", "ports": node_port()})), &[node.slice(true, &["a"])]);
+    assert_eq!(node.host_asks("127.0.0.1", 30080), format!("a sees {NODE_V4}"));
     // What listens on the node's loopback address alone stays closed to pods.
     node.serve_on_loopback(7000);
     assert!(node.host_asks("127.0.0.1", 7000).starts_with("loopback sees"));
