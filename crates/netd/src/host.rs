@@ -144,6 +144,12 @@ fn write_paths(socket: &mut RouteSocket, settings: &HostSettings, paths: &[Path]
     let found: Vec<Route> = socket.routes()?.into_iter().filter(|row| is_pod_route(settings, row)).map(|row| row.route).collect();
     for route in found.iter().filter(|route| !wanted.contains(route)) {
         changes.delete_route(route);
+        if let Via::Gateway(link, gateway) = route.via {
+            // The node on the other end of the tunnel is gone, or reached in another way.
+            if tunnel == Some(link) {
+                socket.commit_if_present(Changes::default().delete_neighbour(link, gateway))?;
+            }
+        }
     }
     for route in wanted.iter().filter(|route| !found.contains(route)) {
         changes.add_route(route);

@@ -12,3 +12,4 @@ pub mod dns;
 pub mod host;
 pub mod kernel;
 mod meddling;
+pub mod probe;

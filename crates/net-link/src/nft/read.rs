@@ -58,6 +58,21 @@ impl NftSocket {
         self.names("list the nftables sets", GET_SET, 2, of_table)
     }
 
+    /// Table and chain of whatever, in any family, drops forwarded packets that no rule of its own accepts.
+    pub fn forward_drops(&mut self) -> Result<Vec<(String, String)>> {
+        const FORWARD: u32 = 2;
+        const DROP: u32 = 0;
+        let ask = |messages: &mut Messages| messages.add((SUBSYSTEM << 8) | GET_CHAIN, DUMP, &[0; 4], |_| {});
+        let read = |body: &[u8]| {
+            let fields = fields(body);
+            let hook = read_u32_be(attribute(attribute(fields, 4)?, 1)?);
+            let policy = read_u32_be(attribute(fields, 5)?);
+            let name = |kind| attribute(fields, kind).map(|text| text_of(text).to_owned());
+            (hook == FORWARD && policy == DROP).then_some((name(1)?, name(3)?))
+        };
+        self.0.dump("list the nftables chains", ask, read)
+    }
+
     fn names(&mut self, step: &str, kind: u16, name: u16, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<String>> {
         let read = |body: &[u8]| wanted(body).then(|| attribute(fields(body), name).map(|text| text_of(text).to_owned())).flatten();
         self.0.dump(step, |messages| request(messages, kind, DUMP, |_| {}), read)

@@ -168,3 +168,12 @@ fn udp_clients_move_on_when_their_backend_goes() {
     node.service(udp(), &[node.slice(true, &["a"])]);
     assert_eq!(client.ask(), "a");
 }
+
+#[test]
+fn a_host_that_has_everything_has_no_findings() {
+    if !may_run("a_host_that_has_everything_has_no_findings") {
+        return;
+    }
+    let node = Node::new("probe");
+    assert_eq!(node.host.run(netd::probe::findings), Vec::new());
+}
