@@ -5,12 +5,13 @@ use std::sync::Arc;
 use client::options::Selection;
 use k8s_openapi::api::core::v1::Pod;
 use reconcile::{Cache, Informers};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::node::Node;
 use crate::node_object::Health;
 use crate::pods::{self, Pods};
-use crate::registration;
+use crate::{registration, server, upkeep};
 
 /// One node's agent. Cheap to clone: clones look at the same pods.
 #[derive(Clone)]
@@ -34,6 +35,16 @@ impl Agent {
             pods::run(Arc::clone(&self.node), pods, self.pods.clone()),
             registration::run(Arc::clone(&self.node), self.health.subscribe(), self.images.subscribe()),
         );
+    }
+
+    /// As `run`, on a real host: with its server, its upkeep, and a look at `images`, which counts changes of the image store.
+    pub async fn run_on_host(&self, listener: TcpListener, tls: Arc<rustls::ServerConfig>, mut images: watch::Receiver<u64>) {
+        let images = async {
+            while images.changed().await.is_ok() {
+                self.images_changed();
+            }
+        };
+        tokio::join!(self.run(), upkeep::run(self), server::serve(self.clone(), listener, tls), images);
     }
 
     /// How the node fares; told to the API server when it changes.

@@ -4,7 +4,7 @@
 //! `fake.coracle.io/start-after`, `fake.coracle.io/run-for` (seconds, may be fractions), `fake.coracle.io/exit-code`.
 //! Images whose name holds `missing` cannot be pulled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use object::time::Clock;
+use oci_image::Credentials;
 use oci_runtime::runtime::{BoxFuture, Duplex, Error, Event, ExecOutput, ExecRequest, Result, Runtime, Session};
 use oci_runtime::spec::{ContainerConfig, ContainerId, Mount, Resources, SandboxConfig, SandboxId};
 use oci_runtime::status::{ContainerState, ContainerStatus, Exit, ExitReason, ResolvedUser, SandboxState, SandboxStatus, Stats};
@@ -22,7 +23,7 @@ use tokio::sync::broadcast;
 
 use crate::objects::Waker;
 use crate::observe::POD;
-use crate::seams::{Credentials, Disk, Image, Images, MountRequest, PodNetwork, ProbeAnswer, ProbeRequest, Prober};
+use crate::seams::{Disk, Image, Images, MountRequest, PodNetwork, ProbeAnswer, ProbeRequest, Prober};
 use crate::start::locked;
 
 /// Events a slow reader may be behind; it lists again after that.
@@ -291,8 +292,11 @@ impl Images for FakeImages {
     fn list(&self) -> Vec<Arc<Image>> {
         Vec::new()
     }
-    fn remove(&self, _: &str, _: &[PathBuf]) -> std::result::Result<u64, String> {
-        Ok(0)
+    fn forget(&self, _: &Image) -> std::result::Result<(), String> {
+        Ok(())
+    }
+    fn collect(&self, _: HashSet<PathBuf>) -> BoxFuture<'static, std::result::Result<u64, String>> {
+        ready(Ok(0))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use k8s_openapi::api::core::v1::{Container, Secret};
 use object::time::stopwatch;
+use oci_image::Credentials;
 use pod_plan::effect::{Failure, Note};
 use pod_plan::image_name::{PullPolicy, pull_policy, with_default_tag};
 use pod_plan::pod::{BoundPod, Role};
@@ -13,7 +14,7 @@ use pod_plan::references::References;
 use serde_json::Value;
 
 use crate::node::Node;
-use crate::seams::{Credentials, Image};
+use crate::seams::Image;
 
 pub(crate) async fn ensure(node: &Node, pod: &BoundPod, role: Role, container: &Container) -> Result<Arc<Image>, Failure> {
     let image = container.image.as_deref().unwrap_or_default();
@@ -108,7 +109,7 @@ fn of_entry(registry: &str, entry: &Value) -> Option<Credentials> {
     {
         (username, password) = (user.to_owned(), secret.trim_end_matches('\0').to_owned());
     }
-    (!username.is_empty()).then(|| Credentials { registry: registry.to_owned(), username, password })
+    (!username.is_empty()).then(|| Credentials { host: registry.to_owned(), username, password })
 }
 
 #[cfg(test)]
@@ -125,7 +126,7 @@ mod tests {
             ("r.example", json!({}), None),
         ] {
             let read = of_entry(registry, &entry);
-            let read = read.as_ref().map(|c| (c.registry.as_str(), c.username.as_str(), c.password.as_str()));
+            let read = read.as_ref().map(|c| (c.host.as_str(), c.username.as_str(), c.password.as_str()));
             assert_eq!(read, expected);
         }
     }

@@ -17,6 +17,7 @@ pub mod node;
 pub mod pods;
 pub mod registration;
 pub mod seams;
+pub mod upkeep;
 
 pub mod node_object;
 
@@ -37,5 +38,7 @@ pub mod prober;
 mod recipe;
 mod resolver;
 mod signals;
+
+pub mod server;
 
 pub mod fake;

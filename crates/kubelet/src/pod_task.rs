@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Volume};
 use oci_runtime::runtime::BoxFuture;
+use oci_runtime::status::{ContainerState, ContainerStatus};
 use pod_plan::effect::{Effect, Failure, Outcome};
 use pod_plan::memory::{Eviction, Memory, Volumes};
 use pod_plan::plan::plan;
@@ -210,9 +211,9 @@ impl PodTask {
 
     fn observe(&mut self) -> Observed {
         let ips: Vec<String> = self.node.pod_ips(&self.pod).iter().map(ToString::to_string).collect();
-        let (node, uid, messages) = (&self.node, &self.pod.uid, &mut self.messages);
-        let mut message = |status: &oci_runtime::status::ContainerStatus| {
-            let read = || node.disk.termination_message(uid, &status.metadata.name, status.metadata.attempt);
+        let (node, pod, messages) = (&self.node, &self.pod, &mut self.messages);
+        let mut message = |status: &ContainerStatus| {
+            let read = || last_words(node, pod, status);
             messages.entry(status.id.0.clone()).or_insert_with(read).clone()
         };
         let mut observed = observe(node.runtime.as_ref(), &mut locked(&self.known), &ips, &mut message);
@@ -385,6 +386,17 @@ impl PodTask {
             Err(e) => tracing::error!(namespace = self.pod.namespace, name = self.pod.name, error = %e, "reporting panicked"),
         }
     }
+}
+
+/// What an instance left in its message file; else, if it failed and the pod wants that, the end of its log.
+fn last_words(node: &Node, pod: &BoundPod, status: &ContainerStatus) -> String {
+    let message = node.disk.termination_message(&pod.uid, &status.metadata.name, status.metadata.attempt);
+    let has_failed = matches!(&status.state, ContainerState::Exited { exit, .. } if exit.code != 0);
+    let policy = pod.container(&status.metadata.name).and_then(|(_, c)| c.termination_message_policy.as_deref());
+    if message.is_empty() && has_failed && policy == Some("FallbackToLogsOnError") {
+        return crate::logs::last_words(&status.log_path);
+    }
+    message
 }
 
 /// Do files of its volumes follow its labels and annotations?

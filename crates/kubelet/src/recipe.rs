@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, SecurityContext};
 use oci_runtime::spec::{
-    AppArmor, ContainerConfig, ContainerMetadata, Mount, NamespaceMode, Namespaces, PidMode, ProcMount, Resources, Rootfs, SandboxConfig,
-    SandboxMetadata, Seccomp, Security, SupplementalGroupsPolicy, User,
+    AppArmor, ContainerConfig, ContainerId, ContainerMetadata, Mount, NamespaceMode, Namespaces, PidMode, ProcMount, Resources, Rootfs,
+    SandboxConfig, SandboxMetadata, Seccomp, Security, SupplementalGroupsPolicy, User,
 };
 use pod_plan::expand::expand;
 use pod_plan::pod::BoundPod;
@@ -89,6 +89,8 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) image: &'a Image,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
+    /// The container whose processes a debugging container is to see.
+    pub(crate) target: Option<ContainerId>,
     /// Texts of `Localhost` seccomp profiles are read beforehand.
     pub(crate) seccomp: Seccomp,
 }
@@ -116,10 +118,10 @@ pub(crate) fn container(from: Ingredients) -> ContainerConfig {
         security: security_of(&context, from.seccomp),
         rlimits: Vec::new(),
         oom_score_adj: resources::oom_score_adj(pod, container, from.config.machine.memory_bytes),
-        process_namespace_of: None,
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
+        process_namespace_of: from.target,
         resources: cgroup(&resources::container_cgroup(pod, container)),
         log_path: format!("{}/{}.log", container.name, from.attempt).into(),
         labels,

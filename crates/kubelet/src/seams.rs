@@ -1,11 +1,13 @@
 //! The parts of a host that a simulation replaces, beside the runtime itself: images, the pod network, the disk.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Probe};
+use oci_image::Credentials;
 use oci_runtime::runtime::BoxFuture;
 use oci_runtime::spec::{ContainerId, Mount};
 use pod_plan::effect::Failure;
@@ -32,27 +34,15 @@ pub struct Image {
     pub stop_signal: String,
 }
 
-/// User and password for one registry, `docker.io` or `host:port/path`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub registry: String,
-    pub username: String,
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({}, …)", self.registry)
-    }
-}
-
 pub trait Images: Send + Sync + 'static {
     fn find(&self, reference: &str) -> Option<Arc<Image>>;
     /// The text of a failure is shown to users.
     fn pull<'a>(&'a self, reference: &'a str, credentials: &'a [Credentials]) -> BoxFuture<'a, Result<Arc<Image>, Failure>>;
     fn list(&self) -> Vec<Arc<Image>>;
-    /// Takes all names off it; layers go when nothing uses them. Answers the bytes that were freed.
-    fn remove(&self, id: &str, layers_in_use: &[PathBuf]) -> Result<u64, String>;
+    /// Takes all names off it.
+    fn forget(&self, image: &Image) -> Result<(), String>;
+    /// Frees what no name leads to and no layer in use needs. Answers how many bytes.
+    fn collect(&self, layers_in_use: HashSet<PathBuf>) -> BoxFuture<'static, Result<u64, String>>;
 }
 
 pub trait PodNetwork: Send + Sync + 'static {

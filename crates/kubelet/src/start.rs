@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::{Container, Service};
-use oci_runtime::spec::{SandboxId, Seccomp};
+use oci_runtime::spec::{ContainerId, SandboxId, Seccomp};
+use oci_runtime::status::ContainerState;
 use pod_plan::effect::{Failure, Note};
 use pod_plan::pod::{BoundPod, Role};
 use pod_plan::{environment, references, security};
@@ -92,6 +93,7 @@ async fn prepare(node: &Node, start: &Start, container: &Container) -> Result<oc
     security::check_non_root(pod, container, &image.user).map_err(config_error)?;
     let env = variables(node, pod, container).await.map_err(config_error)?;
     let seccomp = seccomp(node, pod, container).map_err(config_error)?;
+    let target = target(node, start, container).map_err(config_error)?;
     let request = MountRequest {
         pod: Arc::clone(pod),
         container: start.name.clone(),
@@ -102,7 +104,19 @@ async fn prepare(node: &Node, start: &Start, container: &Container) -> Result<oc
     let mounts = node.disk.mounts(request).await?;
     check_command(container, &image)?;
     let config = &node.config;
-    Ok(recipe::container(Ingredients { config, pod, container, attempt: start.attempt, image: &image, env, mounts, seccomp }))
+    Ok(recipe::container(Ingredients { config, pod, container, attempt: start.attempt, image: &image, env, mounts, target, seccomp }))
+}
+
+/// The running instance of `targetContainerName`.
+fn target(node: &Node, start: &Start, container: &Container) -> Result<Option<ContainerId>, String> {
+    let debugging = start.pod.spec.ephemeral_containers.iter().flatten().find(|c| c.name == container.name);
+    let Some(name) = debugging.and_then(|c| c.target_container_name.as_deref()).filter(|n| !n.is_empty()) else { return Ok(None) };
+    let known = locked(&start.known).containers.clone();
+    let is_it = |id: &&ContainerId| {
+        let status = node.runtime.container_status(id);
+        status.is_ok_and(|s| s.metadata.name == name && matches!(s.state, ContainerState::Running { .. }))
+    };
+    known.iter().find(is_it).cloned().map(Some).ok_or_else(|| format!("unable to find target container {name}"))
 }
 
 fn check_command(container: &Container, image: &Image) -> Result<(), Failure> {

@@ -22,8 +22,10 @@ pub(super) struct Tokens {
     client: Client,
     clock: Clock,
     /// By pod, then volume and path.
-    kept: Mutex<HashMap<String, HashMap<(String, String), Token>>>,
+    kept: Mutex<HashMap<String, OfPod>>,
 }
+
+type OfPod = HashMap<(String, String), Token>;
 
 #[derive(Clone)]
 struct Token {
