@@ -6,6 +6,7 @@ use object::key::GroupVersionKind;
 use object::status::Status;
 use registry::options::FieldValidation;
 
+use crate::json_fault;
 use crate::negotiate::Format;
 
 /// A body that is an object of the kind expected, and warnings about its fields.
@@ -32,16 +33,17 @@ pub(crate) fn typed(
     };
     let (mut object, faults) = match format {
         Format::Json => {
-            let parsed = codec::json::parse(body).map_err(|e| unreadable(expected, &e.to_string()))?;
+            let parsed = codec::json::parse(body).map_err(|e| unreadable_json(expected, body, &e))?;
+            check_is_object(expected, &parsed.value, body)?;
             // A body of another kind is refused for that, not for its fields.
-            let is_checked = *validation != FieldValidation::Ignore && is_kind(&parsed.value, expected);
+            let is_checked = *validation != FieldValidation::Ignore && check_kind(catalog, &parsed.value, expected).is_ok();
             let faults = if is_checked { codec::strict::check_json(catalog, type_id, &parsed, body) } else { Vec::new() };
             (parsed.value, faults)
         }
         Format::Yaml => (yaml(body).map_err(|e| unreadable(expected, &e))?, Vec::new()),
         Format::Protobuf => (codec::protobuf::decode(catalog, body).map_err(|e| unreadable(expected, &e.to_string()))?.1, Vec::new()),
     };
-    check_kind(&object, expected)?;
+    check_kind(catalog, &object, expected)?;
     let faults = match format {
         Format::Yaml if *validation != FieldValidation::Ignore => {
             let mut all: Vec<String> = std::str::from_utf8(body).ok().and_then(codec::yaml::duplicates).into_iter().collect();
@@ -67,26 +69,62 @@ fn unreadable(expected: &GroupVersionKind, cause: &str) -> Status {
     ))
 }
 
-fn is_kind(object: &Value, expected: &GroupVersionKind) -> bool {
-    check_kind(object, expected).is_ok()
+fn unreadable_json(expected: &GroupVersionKind, body: &[u8], error: &codec::json::Error) -> Status {
+    let cause = json_fault::find(body).unwrap_or_else(|| error.to_string());
+    unreadable(expected, &format!("{cause} ({})", json_fault::summary(body)))
 }
 
-fn check_kind(object: &Value, expected: &GroupVersionKind) -> Result<(), Status> {
-    let api_version = object["apiVersion"].as_str().unwrap_or("");
-    let kind = object["kind"].as_str().unwrap_or("");
-    if !api_version.is_empty() && api_version != expected.api_version() {
+/// Upstream looks for the kind first, in what must be an object.
+fn check_is_object(expected: &GroupVersionKind, value: &Value, body: &[u8]) -> Result<(), Status> {
+    let found = match value {
+        Value::Object(_) | Value::Null => return Ok(()),
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+    };
+    const INTO: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let cause = format!("json: cannot unmarshal {found} into Go value of type {INTO} ({})", json_fault::summary(body));
+    Err(unreadable(expected, &cause))
+}
+
+/// What upstream's scheme says of a kind it does not know.
+fn unregistered(kind: &str, api_version: &str) -> String {
+    format!("no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\"")
+}
+
+fn check_kind(catalog: &Catalog, object: &Value, expected: &GroupVersionKind) -> Result<(), Status> {
+    let or = |member: &str, unset: String| object[member].as_str().filter(|text| !text.is_empty()).map_or(unset, str::to_owned);
+    let api_version = or("apiVersion", expected.api_version());
+    let kind = or("kind", expected.kind.clone());
+    if api_version == expected.api_version() && kind == expected.kind {
+        return Ok(());
+    }
+    let sent = GroupVersionKind::from_api_version(&api_version, &kind);
+    let refused = |cause: String| {
+        Err(Status::bad_request(format!("{} in version {:?} cannot be handled as a {}: {cause}", sent.kind, sent.version, expected.kind)))
+    };
+    if catalog.type_of(&sent).is_none() {
+        return refused(unregistered(&sent.kind, &api_version));
+    }
+    if api_version != expected.api_version() {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             expected.api_version()
         )));
     }
-    if !kind.is_empty() && kind != expected.kind {
-        return Err(Status::bad_request(format!(
-            "{kind} in version {:?} cannot be handled as a {}: the kind in the data does not match the expected kind",
-            expected.version, expected.kind
-        )));
-    }
-    Ok(())
+    refused(format!(
+        "converting ({}.{}) to ({}): unknown conversion",
+        sent.version,
+        sent.kind,
+        internal_type(&expected.group, &expected.kind)
+    ))
+}
+
+/// Upstream's name of a kind's internal Go type: messages show it.
+pub(crate) fn internal_type(group: &str, kind: &str) -> String {
+    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) };
+    format!("{package}.{kind}")
 }
 
 /// A patch body: JSON, or YAML for server-side apply.
@@ -94,7 +132,10 @@ pub(crate) fn patch(kind: registry::PatchKind, body: &[u8]) -> Result<(Value, Ve
     if kind == registry::PatchKind::Apply {
         return yaml(body).map(|tree| (tree, Vec::new())).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")));
     }
-    let parsed = codec::json::parse(body).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let parsed = codec::json::parse(body).map_err(|e| match kind {
+        registry::PatchKind::Merge => Status::bad_request("invalid JSON patch"),
+        _ => Status::bad_request(format!("error decoding patch: {}", json_fault::find(body).unwrap_or_else(|| e.to_string()))),
+    })?;
     Ok((parsed.value, parsed.duplicates))
 }
 
@@ -102,13 +143,17 @@ pub(crate) fn patch(kind: registry::PatchKind, body: &[u8]) -> Result<(Value, Ve
 pub(crate) fn delete_options(catalog: &Catalog, kind: &GroupVersionKind, format: Format, body: &[u8]) -> Result<Value, Status> {
     let type_id = catalog.type_of(kind).ok_or_else(|| Status::internal("no type for DeleteOptions"))?;
     let mut object = match format {
-        Format::Json => codec::json::parse(body).map_err(|e| unreadable(kind, &e.to_string()))?.value,
+        Format::Json => {
+            let text = |e: codec::json::Error| json_fault::find(body).unwrap_or_else(|| e.to_string());
+            let unreadable = |e| Status::bad_request(format!("couldn't get version/kind; json parse error: {}", text(e)));
+            codec::json::parse(body).map_err(unreadable)?.value
+        }
         Format::Yaml => yaml(body).map_err(|e| unreadable(kind, &e))?,
         Format::Protobuf => codec::protobuf::decode(catalog, body).map_err(|e| unreadable(kind, &e.to_string()))?.1,
     };
     let sent = object["kind"].as_str().unwrap_or("");
     if !matches!(sent, "" | "DeleteOptions") {
-        return Err(Status::bad_request(format!("decoded object cannot be converted to DeleteOptions: {sent}")));
+        return Err(Status::bad_request(unregistered(sent, object["apiVersion"].as_str().unwrap_or(""))));
     }
     codec::normalise(catalog, type_id, &mut object).map_err(Status::bad_request)?;
     Ok(object)

@@ -64,7 +64,12 @@ pub(crate) fn resources(catalog: &Catalog, group: &str, version: &str) -> Option
     }
     rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     let group_version = GroupVersionKind::new(group, version, "").api_version();
-    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}))
+    let mut list = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": rows});
+    if !group.is_empty() {
+        // Upstream: the oldest of these documents never had it.
+        list["apiVersion"] = Value::from("v1");
+    }
+    Some(list)
 }
 
 fn served<'a>(catalog: &'a Catalog, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Resource> {
@@ -99,7 +104,7 @@ pub(crate) fn aggregated(catalog: &Catalog, api_version: &str, core: bool) -> Va
         .filter(|g| g.name.is_empty() == core)
         .map(|group| {
             let versions: Vec<Value> = group.versions.iter().map(|version| aggregated_version(catalog, &group.name, version)).collect();
-            let metadata = if core { json!({"creationTimestamp": null}) } else { json!({"name": group.name, "creationTimestamp": null}) };
+            let metadata = if core { json!({}) } else { json!({"name": group.name}) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -111,7 +116,7 @@ fn aggregated_version(catalog: &Catalog, group: &str, version: &str) -> Value {
         .map(|resource| {
             let mut row = json!({
                 "resource": resource.plural,
-                "responseKind": kind_value(&resource.gvk()),
+                "responseKind": kind_value(&resource.gvk(), resource),
                 "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
                 "singularResource": resource.singular,
                 "verbs": resource.verbs,
@@ -121,7 +126,7 @@ fn aggregated_version(catalog: &Catalog, group: &str, version: &str) -> Value {
             let subresources: Vec<Value> = resource
                 .subresources
                 .iter()
-                .map(|s| json!({"subresource": s.name, "responseKind": kind_value(&s.kind), "verbs": s.verbs}))
+                .map(|s| json!({"subresource": s.name, "responseKind": kind_value(&s.kind, resource), "verbs": s.verbs}))
                 .collect();
             if !subresources.is_empty() {
                 row["subresources"] = Value::from(subresources);
@@ -132,7 +137,11 @@ fn aggregated_version(catalog: &Catalog, group: &str, version: &str) -> Value {
     json!({"version": version, "resources": rows, "freshness": "Current"})
 }
 
-fn kind_value(kind: &GroupVersionKind) -> Value {
+/// Upstream leaves group and version out where they are the resource's own.
+fn kind_value(kind: &GroupVersionKind, resource: &Resource) -> Value {
+    if kind.group == resource.group && kind.version == resource.version {
+        return json!({"group": "", "version": "", "kind": kind.kind});
+    }
     json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
 }
 

@@ -15,11 +15,12 @@ impl ApiServer {
     /// `None`: no such path.
     pub(crate) fn document(&self, call: &Call) -> Result<Option<Response<Body>>, Status> {
         let path = call.info.path.trim_end_matches('/');
-        if !matches!(call.info.verb, "get" | "head") {
-            return Ok(None);
-        }
         let catalog = self.registry.catalog();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let is_health = matches!(parts[0], "healthz" | "livez" | "readyz");
+        if !is_health && !matches!(call.info.verb, "get" | "head") {
+            return Ok(None);
+        }
         let value = match parts.as_slice() {
             [""] => discovery::paths(&catalog, &other_paths()),
             ["version"] => version::document(),

@@ -100,7 +100,7 @@ impl Frames<'_> {
     }
 
     pub(crate) fn bookmark(&self, revision: u64, ends_initial_events: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if ends_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -19,6 +19,7 @@ mod frames;
 mod handler;
 mod health;
 mod impersonate;
+mod json_fault;
 mod limits;
 mod list;
 mod local;

@@ -24,6 +24,8 @@ pub(crate) enum Shape {
 pub(crate) struct Wanted {
     pub(crate) format: Format,
     pub(crate) shape: Shape,
+    /// `PartialObjectMetadataList` was asked for by its name.
+    pub(crate) names_list: bool,
 }
 
 pub(crate) const JSON: &str = "application/json";
@@ -69,12 +71,13 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
 pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Status> {
     let accept = accept.unwrap_or("").trim();
     if accept.is_empty() {
-        return Ok(Wanted { format: Format::Json, shape: Shape::AsIs });
+        return Ok(Wanted { format: Format::Json, shape: Shape::AsIs, names_list: false });
     }
     clauses(accept).iter().find_map(|clause| serve(clause, shapes)).ok_or_else(|| {
-        Status::not_acceptable(
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        )
+        // Upstream: its router says so, before any handler.
+        let text =
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        Status { details: serde_json::json!({}), ..Status::not_acceptable(text) }
     })
 }
 
@@ -96,7 +99,7 @@ fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
         Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Shape::Metadata(version),
         Some(_) => return None,
     };
-    Some(Wanted { format, shape })
+    Some(Wanted { format, shape, names_list: param("as") == Some("PartialObjectMetadataList") })
 }
 
 /// `apidiscovery.k8s.io` version of an aggregated discovery document, when that is asked for first.

@@ -19,6 +19,7 @@ use crate::decode::{self, Decoded};
 use crate::frames::Frames;
 use crate::list::Listing;
 use crate::negotiate::{self, Format, Shape, Wanted};
+use crate::request_info::RequestInfo;
 use crate::{ApiServer, query};
 
 const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
@@ -36,19 +37,11 @@ impl ApiServer {
         let catalog = self.registry.catalog();
         let info = &call.info;
         let Some(resource) = catalog.resource(&info.group, &info.version, &info.resource).cloned() else {
-            let is_known = catalog.groups.iter().any(|g| g.name == info.group && g.versions.contains(&info.version));
+            let is_known =
+                info.group.is_empty() || catalog.groups.iter().any(|g| g.name == info.group && g.versions.contains(&info.version));
             return if is_known { Err(Status::no_such_path()) } else { Ok(not_served()) };
         };
-        if resource.namespaced
-            && info.namespace.is_empty()
-            && !info.name.is_empty()
-            && !matches!(info.verb, "list" | "watch" | "deletecollection")
-        {
-            return Ok(not_served());
-        }
-        if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces" {
-            return Ok(not_served());
-        }
+        check_route(info, &resource)?;
         let target = Target { catalog, resource };
         if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await }
     }
@@ -56,7 +49,7 @@ impl ApiServer {
     async fn whole(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
         let verb = call.info.verb;
         if !target.resource.has_verb(verb) {
-            return Err(Status::method_not_allowed(&target.resource.group_resource(), verb));
+            return Err(no_such_method());
         }
         if let Some(answered) = self.special(call, target).await {
             return answered;
@@ -70,7 +63,7 @@ impl ApiServer {
             "patch" => self.patch(call, target).await,
             "delete" => self.delete(call, target).await,
             "deletecollection" => self.delete_collection(call, target).await,
-            _ => Err(Status::method_not_allowed(&target.resource.group_resource(), verb)),
+            _ => Err(no_such_method()),
         }
     }
 
@@ -84,7 +77,7 @@ impl ApiServer {
             return self.pass_on(call, target).await;
         }
         if !part.verbs.iter().any(|v| v == verb) {
-            return Err(Status::method_not_allowed(&target.resource.group_resource(), verb));
+            return Err(no_such_method());
         }
         match (part.name.as_str(), verb) {
             ("scale", "get") => {
@@ -111,7 +104,7 @@ impl ApiServer {
             (_, "get") => self.get(call, target),
             (_, "update") => self.update(call, target).await,
             (_, "patch") => self.patch(call, target).await,
-            _ => Err(Status::method_not_allowed(&target.resource.group_resource(), verb)),
+            _ => Err(no_such_method()),
         }
     }
 
@@ -123,6 +116,7 @@ impl ApiServer {
 
     fn get(&self, call: &Call, target: &Target) -> Answered {
         let wanted = call.wanted(true)?;
+        check_metadata_kind(target, wanted, false)?;
         let version = call.query.get("resourceVersion").unwrap_or("");
         let stored = self.registry.get(&target.resource, &call.info.namespace, &call.info.name, version)?;
         self.encoder(target, wanted).stored(200, &stored)
@@ -130,6 +124,7 @@ impl ApiServer {
 
     async fn list(self: &Arc<Self>, call: &Call, target: &Target) -> Answered {
         let wanted = call.wanted(true)?;
+        check_metadata_kind(target, wanted, true)?;
         let options = query::list_options(&call.query)?;
         let list = self.registry.list(&target.resource, &call.info.namespace, &options)?;
         self.listing(target, wanted, list).answer().await
@@ -305,9 +300,8 @@ pub(crate) async fn take_body(call: &mut Call) -> Result<Bytes, Status> {
 async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteOptions, Vec<String>), Status> {
     let media_type = negotiate::media_type(call.header(header::CONTENT_TYPE)).to_owned();
     let kind = PatchKind::from_media_type(&media_type).ok_or_else(|| {
-        Status::unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
-        )
+        // Upstream: its router says so, before any handler.
+        Status { details: serde_json::json!({}), ..Status::unsupported_media_type("415: Unsupported Media Type") }
     })?;
     let options = write_options(call)?;
     let body = take_body(call).await?;
@@ -330,6 +324,43 @@ fn no_such_method() -> Status {
         details: serde_json::json!({}),
         ..Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     }
+}
+
+/// An object is no list, and neither is a list an object.
+fn check_metadata_kind(target: &Target, wanted: Wanted, is_list: bool) -> Result<(), Status> {
+    if !matches!(wanted.shape, Shape::Metadata(_)) || wanted.names_list == is_list {
+        return Ok(());
+    }
+    let Resource { group, kind, list_kind, .. } = &*target.resource;
+    let text = if is_list {
+        let found = decode::internal_type(group, list_kind);
+        format!("you requested PartialObjectMetadata, but the requested object is a list (*{found})")
+    } else {
+        let found = decode::internal_type(group, kind);
+        format!("you requested PartialObjectMetadataList, but the requested object is not a list (*{found})")
+    };
+    Err(Status::not_acceptable(text))
+}
+
+/// Which paths and methods go together, as upstream's routes have it.
+fn check_route(info: &RequestInfo, resource: &Resource) -> Result<(), Status> {
+    let is_whole = matches!(info.verb, "list" | "watch" | "deletecollection");
+    let lacks_namespace = resource.namespaced && info.namespace.is_empty();
+    let has_namespace = !resource.namespaced && !info.namespace.is_empty() && resource.plural != "namespaces";
+    if has_namespace || lacks_namespace && !info.name.is_empty() && !is_whole {
+        return Err(Status::no_such_path());
+    }
+    // All namespaces together can only be read; a collection is not written to, nor a new object named in the path.
+    let is_read = matches!(info.verb, "list" | "watch");
+    let is_misplaced = match info.verb {
+        "update" | "patch" => info.name.is_empty(),
+        "create" => !info.name.is_empty() && info.subresource.is_empty(),
+        _ => false,
+    };
+    if lacks_namespace && !is_read || is_misplaced {
+        return Err(no_such_method());
+    }
+    Ok(())
 }
 
 /// Upstream: a path that no handler is installed for.

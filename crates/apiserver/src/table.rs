@@ -23,7 +23,9 @@ impl Include {
             "" | "Metadata" => Ok(Include::Metadata),
             "None" => Ok(Include::Nothing),
             "Object" => Ok(Include::Object),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+            ))),
         }
     }
 }
@@ -72,7 +74,7 @@ pub(crate) fn rows(registry: &Registry, resource: &Resource, style: Style, objec
             value["conditions"] = row.conditions;
         }
         match style.include {
-            Include::Nothing => {}
+            Include::Nothing => value["object"] = Value::Null,
             Include::Metadata => value["object"] = answer::partial(objects[row.object_idx], style.version),
             Include::Object => value["object"] = objects[row.object_idx].clone(),
         }

@@ -21,7 +21,7 @@ impl ContinueToken {
     }
 
     pub(crate) fn decode(text: &str) -> Result<Self, Status> {
-        let bad = |cause: &str| Status::bad_request(format!("continue key is not valid: {cause}"));
+        let bad = |cause: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {cause}"));
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|e| bad(&e.to_string()))?;
         let token: Value = serde_json::from_slice(&bytes).map_err(|e| bad(&e.to_string()))?;
         if token["v"] != "meta.k8s.io/v1" {

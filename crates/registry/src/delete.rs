@@ -6,6 +6,7 @@ use admission::Operation;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
+use object::key::GroupResource;
 use object::status::Status;
 use object::{Value, meta, time};
 use store::Expect;
@@ -104,9 +105,14 @@ impl Registry {
 }
 
 fn check_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    // Upstream names the kind here and not the resource.
+    let named = GroupResource::new(&request.resource.group, &request.resource.kind);
     let differs = |what: &str, wanted: &str, found: &str| {
-        let cause = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
-        Err(Status::conflict(&request.group_resource(), &request.name, &cause))
+        let happened = if what == "UID" { "deleted and then recreated" } else { "modified" };
+        let cause = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {happened}"
+        );
+        Err(Status::conflict(&named, &request.name, &cause))
     };
     match &options.uid {
         Some(uid) if uid != meta::uid(object) => return differs("UID", uid, meta::uid(object)),

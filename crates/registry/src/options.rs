@@ -133,7 +133,7 @@ impl DeleteOptions {
             ));
         }
         if let Some(Propagation::Unknown(text)) = &self.propagation {
-            faults.push(field::Error::not_supported(&policy_path, text.clone(), &["Foreground", "Background", "Orphan", "nil"]));
+            faults.push(not_supported(&policy_path, text, &["Foreground", "Background", "Orphan", "nil"]));
         }
         check_dry_run(&self.dry_run, &mut faults);
         refuse("DeleteOptions", &faults)
@@ -176,16 +176,29 @@ fn refuse(options_kind: &str, faults: &[field::Error]) -> Result<(), Status> {
     Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", options_kind), "", faults))
 }
 
+impl VersionMatch {
+    fn text(&self) -> &str {
+        match self {
+            VersionMatch::Unset => "",
+            VersionMatch::Exact => "Exact",
+            VersionMatch::NotOlderThan => "NotOlderThan",
+            VersionMatch::Unknown(text) => text,
+        }
+    }
+}
+
+/// Upstream shows these choices in the order in which it wrote them down, not sorted as elsewhere.
+fn not_supported(path: &Path, value: &str, supported: &[&str]) -> field::Error {
+    let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+    field::Error { detail: format!("supported values: {}", quoted.join(", ")), ..field::Error::not_supported(path, value, supported) }
+}
+
 impl ListOptions {
     /// `is_watch` tells watches from lists: each allows its own members.
     pub fn check(&self, is_watch: bool) -> Result<(), Status> {
         let mut faults = Vec::new();
         let match_path = Path::new("resourceVersionMatch");
         let send_path = Path::new("sendInitialEvents");
-        if let VersionMatch::Unknown(text) = &self.version_match {
-            faults.push(field::Error::not_supported(&match_path, text.clone(), &["Exact", "NotOlderThan", ""]));
-            return refuse("ListOptions", &faults);
-        }
         let is_set = self.version_match != VersionMatch::Unset;
         match (is_watch, self.send_initial_events) {
             (true, Some(_)) if self.version_match != VersionMatch::NotOlderThan => {
@@ -201,6 +214,11 @@ impl ListOptions {
             (false, Some(_)) => faults.push(field::Error::forbidden(&send_path, "sendInitialEvents is forbidden for list")),
             (false, None) if is_set => self.check_list_match(&match_path, &mut faults),
             _ => {}
+        }
+        match (&self.version_match, is_watch) {
+            (VersionMatch::Unset | VersionMatch::NotOlderThan, _) | (VersionMatch::Exact, false) => {}
+            (odd, true) => faults.push(not_supported(&match_path, odd.text(), &["NotOlderThan"])),
+            (odd, false) => faults.push(not_supported(&match_path, odd.text(), &["Exact", "NotOlderThan", ""])),
         }
         refuse("ListOptions", &faults)
     }

@@ -79,11 +79,13 @@ impl Registry {
     /// The patched tree has to be an object of its kind again.
     fn settle(&self, request: &Request, patch: &Patch, options: &WriteOptions, new: &mut Value) -> Result<Vec<String>, Status> {
         if meta::kind(new) != request.resource.gvk() {
-            return Err(invalid_patch(patch, "the kind of the patched object does not match its resource"));
+            return Err(invalid_patch(patch, new, "the kind of the patched object does not match its resource"));
         }
         let (catalog, type_id) = (self.catalog(), request.resource.type_id);
-        let warnings = stages::unknown_fields(&catalog, type_id, new, &options.field_validation).map_err(|e| invalid_patch(patch, &e))?;
-        codec::normalise(&catalog, type_id, new).map_err(|e| invalid_patch(patch, &e))?;
+        let warnings =
+            stages::unknown_fields(&catalog, type_id, new, &options.field_validation).map_err(|e| invalid_patch(patch, new, &e))?;
+        let shown = new.clone();
+        codec::normalise(&catalog, type_id, new).map_err(|e| invalid_patch(patch, &shown, &e))?;
         metadata::place(request, new)?;
         strategies::default(&catalog, type_id, new, self.clock.now());
         Ok(warnings)
@@ -135,7 +137,9 @@ impl Registry {
     }
 }
 
-fn invalid_patch(patch: &Patch, cause: &str) -> Status {
-    let fault = field::Error::invalid(&Path::new("patch"), patch.text.clone(), cause);
+/// Upstream shows what came of a JSON or merge patch, and a strategic one as it was sent.
+fn invalid_patch(patch: &Patch, new: &Value, cause: &str) -> Status {
+    let shown = if patch.kind == PatchKind::Strategic { patch.text.clone() } else { new.to_string() };
+    let fault = field::Error::invalid(&Path::new("patch"), shown, cause);
     Status::invalid(&GroupVersionKind::default(), "", &[fault])
 }

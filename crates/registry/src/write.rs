@@ -245,7 +245,12 @@ fn holds(expect: Expect, current: Option<Revision>) -> bool {
 fn check_identity(request: &Request, old: &Value, new: &Value) -> Result<(), Status> {
     let sent_uid = meta::uid(new);
     if !sent_uid.is_empty() && sent_uid != meta::uid(old) {
-        let cause = format!("Precondition failed: UID in precondition: {sent_uid}, UID in object meta: {}", meta::uid(old));
+        // Upstream: the storage's own error shows through, with its key.
+        let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
+        let cause = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent_uid}, UID in object meta: {}",
+            meta::uid(old)
+        );
         return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
     }
     let sent_version = meta::resource_version(new);
