@@ -32,6 +32,8 @@ impl ApiServer {
 
     async fn review(&self, call: &mut Call, target: &Target) -> Result<Response<Body>, Status> {
         let options = write_options(call)?;
+        // A review has no metadata that a table or a partial object could show: asking for one is refused.
+        call.wanted(false)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
         let review = reviews::answer(self, call, &target.resource.plural, decoded.object)?;
         let mut response = tree_answer(call, 201, &review)?;

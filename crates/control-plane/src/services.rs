@@ -45,8 +45,8 @@ pub(crate) fn endpoints(caches: &Arc<Caches>) -> Controller {
     let (planning, from_pods) = (Arc::clone(caches), Arc::clone(caches));
     Controller::new("endpoint", "endpoint-controller", move |ask| {
         let caches = &planning;
-        let Some(service) = caches.services.get(&ask.key) else { return Plan::nothing() };
         let kept = caches.endpoints.get(&ask.key);
+        let Some(service) = caches.services.get(&ask.key) else { return endpoints::legacy::plan_without_service(kept.as_deref()) };
         let view = endpoints::View {
             service: &service,
             pods: &pods_of(caches, &service),

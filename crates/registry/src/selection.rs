@@ -21,6 +21,10 @@ struct KindFields {
     rows: &'static [FieldRow],
 }
 
+/// Upstream: an event whose source names no component is selected by who reports it.
+const SOURCE: &str = "source";
+const SOURCE_FALLBACK: &str = "reportingComponent";
+
 const EVENT_FIELDS: &[FieldRow] = &[
     ("involvedObject.kind", &["involvedObject", "kind"]),
     ("involvedObject.namespace", &["involvedObject", "namespace"]),
@@ -37,10 +41,9 @@ const EVENT_FIELDS: &[FieldRow] = &[
     ("regarding.resourceVersion", &["involvedObject", "resourceVersion"]),
     ("regarding.fieldPath", &["involvedObject", "fieldPath"]),
     ("reason", &["reason"]),
-    ("reportingComponent", &["reportingComponent"]),
+    (SOURCE_FALLBACK, &["reportingComponent"]),
     ("reportingController", &["reportingComponent"]),
-    // Upstream: falls back to reportingComponent when the source has no component.
-    ("source", &["source", "component"]),
+    (SOURCE, &["source", "component"]),
     ("type", &["type"]),
 ];
 
@@ -107,6 +110,9 @@ impl Selection {
                 "metadata.name" => {}
                 "metadata.namespace" if resource.namespaced => {}
                 path => paths.push(*rows.iter().find(|(name, _)| *name == path).ok_or_else(|| unknown_field(resource, path, rows))?),
+            }
+            if term.path == SOURCE {
+                paths.extend(rows.iter().find(|(name, _)| *name == SOURCE_FALLBACK));
             }
         }
         Ok(Selection { labels: labels.clone(), fields: fields.clone(), paths })
@@ -186,6 +192,8 @@ impl Facets {
 
     fn field(&self, path: &str) -> &str {
         match self.fields.iter().find(|(name, _)| *name == path) {
+            Some((_, value)) if path != SOURCE || !value.is_empty() => value,
+            _ if path == SOURCE => self.field(SOURCE_FALLBACK),
             Some((_, value)) => value,
             None if BOOLEAN_FIELDS.contains(&path) => "false",
             None if NUMBER_FIELDS.contains(&path) => "0",

@@ -17,6 +17,9 @@ pub(crate) enum NameRule {
     Label,
     Dns1035,
     PathSegment,
+    IpAddress,
+    /// Upstream: `SIGNER:NAME`, or a path segment without a colon; which one, the signer's own rule checks.
+    TrustBundle,
 }
 
 impl NameRule {
@@ -26,16 +29,26 @@ impl NameRule {
             NameRule::Label => names::label_faults(name),
             NameRule::Dns1035 => names::dns1035_faults(name),
             NameRule::PathSegment => names::path_segment_faults(name),
+            NameRule::IpAddress => ip_faults(name),
+            NameRule::TrustBundle => names::path_segment_faults(name),
         }
     }
 
     /// A base that ends in dashes is fine: more letters follow.
     pub(crate) fn prefix_faults(self, base: &str) -> Vec<String> {
         let trimmed = base.trim_end_matches('-');
-        if self == NameRule::PathSegment || trimmed.is_empty() || trimmed.len() == base.len() {
+        if !matches!(self, NameRule::Subdomain | NameRule::Label | NameRule::Dns1035) || trimmed.is_empty() || trimmed.len() == base.len() {
             return self.faults(base);
         }
         self.faults(&format!("{trimmed}a"))
+    }
+}
+
+fn ip_faults(name: &str) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
+        Ok(ip) if ip.to_string() != name => vec![format!("must be in canonical form (\"{ip}\")")],
+        Ok(_) => Vec::new(),
     }
 }
 

@@ -91,6 +91,25 @@ fn defaulting_twice_changes_nothing() {
 }
 
 #[test]
+fn names_by_kind() {
+    let check = |path: &str, object: Value, is_fine: bool| {
+        let (resource, _) = address(path);
+        let faults = crate::validate_create(resource, &object);
+        assert_eq!(faults.is_empty(), is_fine, "{path} {object}: {faults:?}");
+    };
+    for (name, is_fine) in [("10.0.0.1", true), ("fe80::42:1dff:fe84:f9e2", true), ("010.0.0.1", false), ("fe80:0::1", false), ("a", false)]
+    {
+        check("/apis/networking.k8s.io/v1/ipaddresses", json!({"metadata": {"name": name}}), is_fine);
+    }
+    for (name, signer, is_fine) in
+        [("a", "", true), ("a:b", "", false), ("a.b:c:d", "a.b/c", true), ("a.b:d", "a.b/c", false), ("a.b:c:D", "a.b/c", false)]
+    {
+        let bundle = json!({"metadata": {"name": name}, "spec": {"signerName": signer}});
+        check("/apis/certificates.k8s.io/v1/clustertrustbundles", bundle, is_fine);
+    }
+}
+
+#[test]
 fn every_kind_has_one_row_and_every_row_a_kind() {
     let kept: BTreeSet<(&str, &str)> = kinds::builtin()
         .resources

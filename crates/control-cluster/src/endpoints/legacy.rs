@@ -11,6 +11,7 @@ use super::View;
 use super::backends::{self, Port};
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+const MANAGER: &str = "endpoint-controller";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Upstream: `maxCapacity`.
@@ -27,7 +28,7 @@ pub fn plan(view: &View<'_, Endpoints>) -> Plan {
     } else {
         labels.remove(HEADLESS);
     }
-    labels.insert(MANAGED_BY.to_owned(), "endpoint-controller".to_owned());
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
     let (subsets, is_cut) = subsets(view);
     let subsets = (!subsets.is_empty()).then_some(subsets);
     let mut plan = Plan::nothing();
@@ -52,6 +53,15 @@ pub fn plan(view: &View<'_, Endpoints>) -> Plan {
             }
         }
     }
+    plan
+}
+
+/// Endpoints have no owner reference: those made here go with their service, and people's own stay.
+pub fn plan_without_service(kept: Option<&Endpoints>) -> Plan {
+    let mut plan = Plan::nothing();
+    let is_ours =
+        |endpoints: &&Endpoints| endpoints.metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|by| by == MANAGER);
+    plan.changes.extend(kept.filter(is_ours).map(Change::delete));
     plan
 }
 

@@ -199,3 +199,15 @@ fn endpoints_are_kept_up_to_date() {
     "#]]
     .assert_eq(&show(&plan(&pods("a 10.0.0.1"), &kept)));
 }
+
+#[test]
+fn endpoints_go_with_their_service_but_not_those_of_people() {
+    let labelled = |by: &str| -> k8s_openapi::api::core::v1::Endpoints {
+        let labels = serde_json::json!({"endpoints.kubernetes.io/managed-by": by});
+        serde_json::from_value(serde_json::json!({"metadata": {"name": "a", "namespace": "d", "uid": "1", "labels": labels}}))
+            .expect("endpoints")
+    };
+    for (kept, n_changes) in [(Some(labelled("endpoint-controller")), 1), (Some(labelled("me")), 0), (None, 0)] {
+        assert_eq!(legacy::plan_without_service(kept.as_ref()).changes.len(), n_changes);
+    }
+}

@@ -1,5 +1,6 @@
 //! The core group.
 
+mod maps;
 mod pods;
 mod quality;
 mod services;
@@ -12,7 +13,11 @@ use crate::reset::{take, unset};
 use crate::row::{NameRule, Row};
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("", "configmaps"),
+    Row {
+        validate: Some(maps::validate_config_map),
+        validate_update: Some(maps::validate_config_map_update),
+        ..Row::new("", "configmaps")
+    },
     Row::new("", "endpoints"),
     Row::new("", "events"),
     Row::new("", "limitranges"),
@@ -24,7 +29,12 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("", "podtemplates").bumped_by(&["/template"]),
     Row::new("", "replicationcontrollers").with_generation(),
     Row::new("", "resourcequotas"),
-    Row { update: Some(update_secret), ..Row::new("", "secrets") },
+    Row {
+        update: Some(update_secret),
+        validate: Some(maps::validate_secret),
+        validate_update: Some(maps::validate_secret_update),
+        ..Row::new("", "secrets")
+    },
     Row { create: Some(clean_references), update: Some(|_, _, new, c| clean_references(new, c)), ..Row::new("", "serviceaccounts") },
     Row { name: NameRule::Dns1035, update: Some(services::update), ..Row::new("", "services") },
 ];
