@@ -344,6 +344,7 @@ impl Disk for FakeDisk {
     fn termination_message(&self, _: &str, _: &str, _: u32) -> String {
         String::new()
     }
+    fn sweep(&self, _: HashSet<String>) {}
     fn remove_logs(&self, _: &BoundPod) {}
 }
 

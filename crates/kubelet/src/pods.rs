@@ -9,6 +9,8 @@ use object::key::ObjectKey;
 use oci_runtime::runtime::Event;
 use oci_runtime::spec::SandboxId;
 use oci_runtime::status::SandboxStatus;
+use pod_plan::admission::{self, Refusal};
+use pod_plan::effect::Note;
 use pod_plan::memory::Eviction;
 use pod_plan::pod::BoundPod;
 use reconcile::{Cache, Changed};
@@ -87,6 +89,8 @@ pub async fn run(node: Arc<Node>, cache: Cache<Pod>, pods: Pods) {
     for (_, left) in adopted.drain() {
         supervisor.end_orphan(left);
     }
+    let kept = locked(&supervisor.pods.0).keys().cloned().collect();
+    supervisor.node.disk.sweep(kept);
     loop {
         tokio::select! {
             changed = changes.next() => supervisor.changed(&changed, &mut HashMap::new()),
@@ -133,11 +137,37 @@ impl Supervisor {
         match BoundPod::new(object.as_ref().clone()) {
             Ok(pod) => {
                 self.names.insert(changed.key.clone(), pod.uid.clone());
-                let known = adopted.remove(&pod.uid).map(|left| left.known).unwrap_or_default();
-                self.put(Arc::new(pod), known);
+                let left = adopted.remove(&pod.uid);
+                let is_new = left.is_none() && !locked(&self.pods.0).contains_key(&pod.uid) && has_not_begun(&pod);
+                let refusal = is_new.then(|| self.refusal(&pod)).flatten();
+                let handle = self.put(Arc::new(pod), left.map(|left| left.known).unwrap_or_default());
+                if let Some(refusal) = refusal {
+                    self.refuse(&handle, refusal);
+                }
             }
             Err(text) => tracing::error!(namespace = changed.key.namespace, name = changed.key.name, error = text, "cannot read a pod"),
         }
+    }
+
+    /// Is there room for it beside those that may run?
+    fn refusal(&self, pod: &BoundPod) -> Option<Refusal> {
+        let others = self.pods.all();
+        let is_over = |h: &&Handle| matches!(h.pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let others = others.iter().filter(|h| !is_over(h)).map(|h| h.pod.as_ref());
+        admission::refusal(pod, others, &self.node.config.allocatable())
+    }
+
+    fn refuse(&self, handle: &Handle, refusal: Refusal) {
+        let reason: &'static str = match refusal.reason.as_str() {
+            "OutOfpods" => "OutOfpods",
+            "OutOfcpu" => "OutOfcpu",
+            "OutOfmemory" => "OutOfmemory",
+            _ => "OutOfephemeral-storage",
+        };
+        self.node.tell(&handle.pod, &Note::warning(reason, refusal.message.clone()));
+        let message = format!("Pod was rejected: {}", refusal.message);
+        let eviction = Eviction { reason: refusal.reason, message, grace_seconds: Some(0), is_disruption: false };
+        handle.mailbox.put_eviction(eviction);
     }
 
     fn put(&mut self, pod: Arc<BoundPod>, known: Known) -> Handle {
@@ -209,6 +239,12 @@ impl Supervisor {
             self.start(&handle, AFTER_PANIC);
         }
     }
+}
+
+/// Nothing of it was ever started, and nobody has given up on it.
+fn has_not_begun(pod: &BoundPod) -> bool {
+    let is_pending = matches!(pod.status.phase.as_deref(), None | Some("" | "Pending"));
+    is_pending && pod.status.start_time.is_none() && !pod.is_deleted()
 }
 
 /// The registry's own reference and the copy being looked at.

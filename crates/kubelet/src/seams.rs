@@ -64,6 +64,8 @@ pub trait Disk: Send + Sync + 'static {
     fn mounts(&self, request: MountRequest) -> BoxFuture<'static, Result<Vec<Mount>, Failure>>;
     /// The termination message an instance left, if any.
     fn termination_message(&self, pod_uid: &str, container: &str, attempt: u32) -> String;
+    /// Removes what pods left that went while no node agent ran; `kept` are the uids of those that are known.
+    fn sweep(&self, kept: HashSet<String>);
     /// Removes the logs of a pod that is gone.
     fn remove_logs(&self, pod: &BoundPod);
 }

@@ -29,6 +29,7 @@ mod wind_down;
 pub mod probe;
 pub mod restart;
 
+pub mod admission;
 pub mod environment;
 pub mod expand;
 pub mod field_value;

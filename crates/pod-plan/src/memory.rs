@@ -26,8 +26,8 @@ pub struct Memory {
     pub containers: BTreeMap<String, ContainerMemory>,
     /// By container id.
     pub instances: BTreeMap<String, InstanceMemory>,
-    /// Ids of sandboxes that are being removed.
-    pub removing: Vec<String>,
+    /// Sandboxes that are being removed, by id.
+    pub removing: BTreeMap<String, Work>,
     pub ending: Option<Ending>,
     pub eviction: Option<Eviction>,
 }
@@ -43,6 +43,10 @@ pub enum Volumes {
         retry_at: Timestamp,
     },
     Unmounting,
+    /// Unmounting failed.
+    Stuck {
+        retry_at: Timestamp,
+    },
     Unmounted,
 }
 
@@ -58,6 +62,12 @@ pub enum Work {
 }
 
 impl Work {
+    pub(crate) fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Work::Failed { retry_at } => Some(*retry_at),
+            _ => None,
+        }
+    }
     pub fn may_begin(&self, now: Timestamp) -> bool {
         match self {
             Work::Idle => true,
@@ -95,7 +105,7 @@ pub struct Held {
 #[derive(Clone, Debug, Default)]
 pub struct InstanceMemory {
     pub stop: Option<Stop>,
-    pub is_removing: bool,
+    pub remove: Work,
     /// Stopped for a changed definition; runs again whatever its policy.
     pub is_replaced: bool,
     pub probes: BTreeMap<probe::Kind, probe::History>,
@@ -107,6 +117,8 @@ pub struct Stop {
     pub pre_stop: Work,
     /// The kill time the runtime was told last.
     pub told: Option<Timestamp>,
+    /// The runtime failed to: not before this.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// The pod is being taken down.
@@ -155,7 +167,7 @@ impl Memory {
             Effect::Mount => self.volumes = Volumes::Mounting,
             Effect::Unmount => self.volumes = Volumes::Unmounting,
             Effect::CreateSandbox { .. } | Effect::StopSandbox { .. } => self.sandbox = Work::UnderWay,
-            Effect::RemoveSandbox { id } => self.removing.push(id.clone()),
+            Effect::RemoveSandbox { id } => drop(self.removing.insert(id.clone(), Work::UnderWay)),
             Effect::Start { name, .. } => {
                 let memory = self.containers.entry(name.clone()).or_default();
                 memory.is_starting = true;
@@ -166,14 +178,14 @@ impl Memory {
             }
             Effect::CancelStart { name } => self.containers.entry(name.clone()).or_default().is_cancelling = true,
             Effect::PreStop { id, kill_at, .. } => {
-                self.instance(id).stop = Some(Stop { kill_at: *kill_at, pre_stop: Work::UnderWay, told: None });
+                self.instance(id).stop = Some(Stop { kill_at: *kill_at, pre_stop: Work::UnderWay, told: None, retry_at: None });
             }
             Effect::Stop { id, kill_at, .. } => {
                 let instance = self.instance(id);
                 let pre_stop = instance.stop.take().map_or(Work::Idle, |s| s.pre_stop);
-                instance.stop = Some(Stop { kill_at: *kill_at, pre_stop, told: Some(*kill_at) });
+                instance.stop = Some(Stop { kill_at: *kill_at, pre_stop, told: Some(*kill_at), retry_at: None });
             }
-            Effect::Remove { id } => self.instance(id).is_removing = true,
+            Effect::Remove { id } => self.instance(id).remove = Work::UnderWay,
             Effect::Probe { id, kind, .. } => self.instance(id).probes.entry(*kind).or_default().begin(now),
             Effect::Delete => self.delete = Work::UnderWay,
         }
@@ -197,7 +209,7 @@ impl Memory {
         let mut notes = Vec::new();
         match effect {
             Effect::Mount => self.mounted(failure, now, &mut notes),
-            Effect::Unmount => self.volumes = if failure.is_none() { Volumes::Unmounted } else { Volumes::Unknown },
+            Effect::Unmount => self.volumes = failure.map_or(Volumes::Unmounted, |_| Volumes::Stuck { retry_at: now + RETRY }),
             Effect::CreateSandbox { .. } => {
                 self.sandbox = done_or_retry(failure, now);
                 if let Some(failure) = failure {
@@ -210,7 +222,7 @@ impl Memory {
                     notes.push(Note::warning("FailedKillPod", format!("error killing pod: {}", failure.message)));
                 }
             }
-            Effect::RemoveSandbox { id } => self.removing.retain(|removing| removing != id),
+            Effect::RemoveSandbox { id } => drop(self.removing.insert(id.clone(), done_or_retry(failure, now))),
             Effect::Start { name, role, .. } => self.started(pod, name, *role, failure, now, &mut notes),
             Effect::CancelStart { .. } => {}
             Effect::PreStop { id, name, .. } => {
@@ -223,16 +235,18 @@ impl Memory {
             }
             Effect::Stop { id, name, .. } => {
                 if let Some(failure) = failure {
-                    // Not told: the next plan tells it again.
-                    self.instance(id).stop = None;
+                    if let Some(stop) = &mut self.instance(id).stop {
+                        (stop.told, stop.retry_at) = (None, Some(now + RETRY));
+                    }
                     notes.push(Note::warning("FailedKillPod", format!("error killing pod: {}: {}", name, failure.message)));
                 }
             }
-            Effect::Remove { id } => self.instance(id).is_removing = false,
+            Effect::Remove { id } => self.instance(id).remove = done_or_retry(failure, now),
             Effect::Probe { id, name, kind } => {
                 let Some((_, container)) = pod.container(name) else { return notes };
-                let (Some(spec), Outcome::Probed(verdict)) = (kind.of(container), outcome) else { return notes };
-                self.instance(id).probes.entry(*kind).or_default().finish(*kind, spec, *verdict);
+                let Some(spec) = kind.of(container) else { return notes };
+                let verdict = if let Outcome::Probed(verdict) = outcome { *verdict } else { probe::Verdict::Unknown };
+                self.instance(id).probes.entry(*kind).or_default().finish(*kind, spec, verdict);
             }
             Effect::Delete => self.delete = failure.map_or(Work::Done, |_| Work::Failed { retry_at: now + SignedDuration::from_secs(1) }),
         }

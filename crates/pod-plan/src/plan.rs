@@ -9,7 +9,7 @@ use crate::memory::{ContainerMemory, Held, Volumes, is_pull_failure};
 use crate::pod::Role;
 use crate::probe::{self, Verdict};
 use crate::restart::{self, Backoff};
-use crate::view::View;
+use crate::view::{Instance, State, View};
 use crate::wind_down::{self, Turn};
 
 /// Upstream shows the failed pull itself until the next sync; then that it backs off.
@@ -49,7 +49,7 @@ fn wind_up(view: &View, now: Timestamp, plan: &mut Plan) {
     } else {
         keep_all_held(view, plan);
     }
-    prune(view, plan);
+    prune(view, now, plan);
 }
 
 fn start_time(view: &View) -> Option<Timestamp> {
@@ -61,7 +61,7 @@ fn mount(view: &View, now: Timestamp, plan: &mut Plan) -> bool {
         Volumes::Mounted => return true,
         Volumes::Mounting | Volumes::Unmounting => {}
         Volumes::Failed { retry_at } if *retry_at > now => plan.wake(*retry_at),
-        Volumes::Unknown | Volumes::Unmounted | Volumes::Failed { .. } => plan.effects.push(Effect::Mount),
+        Volumes::Unknown | Volumes::Unmounted | Volumes::Stuck { .. } | Volumes::Failed { .. } => plan.effects.push(Effect::Mount),
     }
     false
 }
@@ -149,7 +149,7 @@ fn start_next(view: &View, sandbox_id: &str, starts: &[(Role, &Container)], now:
     for (role, container) in starts {
         let name = &container.name;
         let memory = view.memory.containers.get(name);
-        if view.latest(name).is_some_and(crate::view::Instance::is_running) {
+        if view.latest(name).is_some_and(Instance::is_running) {
             continue;
         }
         if memory.is_some_and(|m| m.is_starting) {
@@ -233,7 +233,8 @@ fn go_duration(seconds: i64) -> String {
 /// One more than the last run's; where the runtime has lost that, one more than the API was told.
 fn next_attempt(view: &View, name: &str) -> u32 {
     if let Some(latest) = view.latest(name) {
-        return latest.attempt + 1;
+        // One that was made and never started takes no number.
+        return latest.attempt + u32::from(latest.state != State::Created);
     }
     let status = &view.memory.reported;
     let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
@@ -242,10 +243,13 @@ fn next_attempt(view: &View, name: &str) -> u32 {
 }
 
 /// Removes records of runs that nobody asks for any more.
-fn prune(view: &View, plan: &mut Plan) {
+fn prune(view: &View, now: Timestamp, plan: &mut Plan) {
     for (_, container) in view.pod.containers() {
         let old = view.instances.iter().filter(|i| i.name == container.name).skip(KEPT_INSTANCES).filter(|i| !i.is_running());
-        let new = old.filter(|i| !view.memory.instances.get(&i.id).is_some_and(|m| m.is_removing));
-        plan.effects.extend(new.map(|i| Effect::Remove { id: i.id.clone() }));
+        plan.effects.extend(old.filter(|i| may_remove(view, i, now)).map(|i| Effect::Remove { id: i.id.clone() }));
     }
+}
+
+pub(crate) fn may_remove(view: &View, instance: &Instance, now: Timestamp) -> bool {
+    view.memory.instances.get(&instance.id).is_none_or(|m| m.remove.may_begin(now))
 }

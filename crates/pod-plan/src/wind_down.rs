@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::effect::{Effect, Note, Plan};
 use crate::memory::{Ending, Volumes, Work};
+use crate::plan::may_remove;
 use crate::pod::Role;
 use crate::restart;
 use crate::status;
@@ -68,20 +69,25 @@ pub(crate) fn wind_down(view: &View, ending: Ending, now: Timestamp, plan: &mut 
     match &view.memory.volumes {
         Volumes::Unmounted => finish(view, now, plan),
         Volumes::Mounting | Volumes::Unmounting => {}
-        Volumes::Unknown | Volumes::Mounted | Volumes::Failed { .. } => plan.effects.push(Effect::Unmount),
+        Volumes::Stuck { retry_at } if *retry_at > now => plan.wake(*retry_at),
+        Volumes::Unknown | Volumes::Stuck { .. } | Volumes::Mounted | Volumes::Failed { .. } => plan.effects.push(Effect::Unmount),
     }
 }
 
 /// Records and logs stay as long as the object does: somebody may still ask for them.
 fn finish(view: &View, now: Timestamp, plan: &mut Plan) {
     if view.is_gone {
-        let memory = view.memory;
-        let records = view.instances.iter().filter(|i| !memory.instances.get(&i.id).is_some_and(|m| m.is_removing));
+        let records = view.instances.iter().filter(|i| may_remove(view, i, now));
         plan.effects.extend(records.map(|i| Effect::Remove { id: i.id.clone() }));
         if view.instances.is_empty() {
-            let sandboxes = view.sandboxes.iter().filter(|s| !memory.removing.contains(&s.id));
+            let may_begin = |id: &str| view.memory.removing.get(id).is_none_or(|work| work.may_begin(now));
+            let sandboxes = view.sandboxes.iter().filter(|s| may_begin(&s.id));
             plan.effects.extend(sandboxes.map(|s| Effect::RemoveSandbox { id: s.id.clone() }));
             plan.is_finished = view.sandboxes.is_empty();
+        }
+        let works = view.memory.instances.values().map(|m| &m.remove).chain(view.memory.removing.values());
+        for retry_at in works.filter_map(Work::retry_at).filter(|at| *at > now) {
+            plan.wake(retry_at);
         }
     } else if view.pod.is_deleted() {
         match view.memory.delete {
@@ -129,6 +135,10 @@ pub(crate) fn stop(view: &View, role: Role, container: &Container, instance: &In
     let has_hook = container.lifecycle.as_ref().is_some_and(|l| l.pre_stop.is_some());
     let hook = begun.map_or(Work::Idle, |b| b.pre_stop.clone());
     let was_told = begun.and_then(|b| b.told);
+    if let Some(retry_at) = begun.and_then(|b| b.retry_at).filter(|at| *at > now) {
+        plan.wake(retry_at);
+        return;
+    }
     if has_hook && hook != Work::Done && kill_at > now && was_told.is_none() {
         plan.wake(kill_at);
         if hook != Work::UnderWay || begun.is_some_and(|b| kill_at < b.kill_at) {

@@ -17,7 +17,7 @@ mod place;
 mod tmpfs;
 mod tokens;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -146,6 +146,29 @@ impl Disk for HostDisk {
         let mut bytes = std::fs::read(path).unwrap_or_default();
         bytes.truncate(MESSAGE_BYTES_MAX);
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn sweep(&self, kept: HashSet<String>) {
+        // Chosen before any new pod can begin, removed at leisure.
+        let config = &self.0.config;
+        let is_gone = |uid: &str| !kept.contains(uid);
+        let folders: Vec<PodFolder> =
+            place::names(&config.root_dir.join("pods")).filter(|uid| is_gone(uid)).map(|uid| self.0.folder(&uid)).collect();
+        // `<namespace>_<name>_<uid>`
+        let of_nobody = |name: &String| name.rsplit_once('_').is_some_and(|(_, uid)| is_gone(uid));
+        let logs: Vec<PathBuf> = place::names(&config.log_dir).filter(of_nobody).map(|name| config.log_dir.join(name)).collect();
+        tokio::task::spawn_blocking(move || {
+            for folder in folders {
+                if let Err(error) = folder.remove() {
+                    tracing::warn!(error, "cannot remove what a pod left");
+                }
+            }
+            for folder in logs {
+                if let Err(error) = std::fs::remove_dir_all(&folder) {
+                    tracing::warn!(path = %folder.display(), %error, "cannot remove logs");
+                }
+            }
+        });
     }
 
     fn remove_logs(&self, pod: &BoundPod) {

@@ -60,6 +60,12 @@ impl VolumeKind {
     }
 }
 
+/// Of what lies in a folder.
+pub(super) fn names(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok())
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct PodFolder(PathBuf);
 

@@ -221,3 +221,21 @@ fn thirty_pods_at_once() {
         assert_eq!(lease["spec"]["holderIdentity"], "node-1");
     });
 }
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    run(|| async {
+        let cluster = Cluster::start().await;
+        let ask = |cpu: &str| one(json!({"resources": {"requests": {"cpu": cpu}}}));
+        cluster.create_pod("first", json!({}), ask("3")).await;
+        cluster.until_phase("first", "Running").await;
+        cluster.create_pod("second", json!({}), ask("2")).await;
+        cluster.until_phase("second", "Failed").await;
+        let status = cluster.pod("second").await.expect("there")["status"].clone();
+        assert_eq!(status["reason"], "OutOfcpu");
+        assert_eq!(
+            status["message"],
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 3000, capacity: 4000"
+        );
+    });
+}
