@@ -5,6 +5,7 @@
 //! `omitempty` are null when empty, as they are upstream after a round through the protobuf storage.
 
 use kinds::{Catalog, Field, SchemaAlternative, Shape, Type, TypeId};
+use object::duration;
 use object::quantity::Quantity;
 use serde_json::{Map, Value};
 
@@ -190,7 +191,7 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
         (Shape::IntOrString, _) => int_or_string(value),
         (Shape::Time, _) => as_text(value, &scalar::canonical_time),
         (Shape::MicroTime, _) => as_text(value, &scalar::canonical_micro_time),
-        (Shape::Duration, _) => as_text(value, &|text| scalar::parse_duration(text).map(scalar::duration_text)),
+        (Shape::Duration, _) => as_text(value, &|text| duration::parse(text).map(duration::text)),
         (Shape::SchemaOr(id, other), _) => schema_or(catalog, *id, *other, value),
         (_, value) => wrong(value),
     }

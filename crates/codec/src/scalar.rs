@@ -73,68 +73,6 @@ fn read_time(text: &str, fraction: Fraction) -> Result<Timestamp, Stop> {
     text.parse().map_err(|_| Stop { element: "Z07:00", at })
 }
 
-/// Go's `time.Duration` text, canonical: `1h0m0s`, `1.5s`, `300ms`.
-pub(crate) fn duration_text(nanos: i64) -> String {
-    let magnitude = nanos.unsigned_abs();
-    let sign = if nanos < 0 { "-" } else { "" };
-    let fraction = |value: u64, unit: u64| {
-        let digits = format!("{:0width$}", value % unit, width = unit.ilog10() as usize);
-        let digits = digits.trim_end_matches('0');
-        if digits.is_empty() { (value / unit).to_string() } else { format!("{}.{digits}", value / unit) }
-    };
-    match magnitude {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{sign}{magnitude}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", fraction(magnitude, 1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", fraction(magnitude, 1_000_000)),
-        _ => {
-            let minutes = magnitude / 60_000_000_000;
-            let seconds = fraction(magnitude % 60_000_000_000, 1_000_000_000);
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{sign}{seconds}s"),
-                (0, m) => format!("{sign}{m}m{seconds}s"),
-                (h, m) => format!("{sign}{h}h{m}m{seconds}s"),
-            }
-        }
-    }
-}
-
-/// Reads Go's duration text into nanoseconds.
-pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
-    let bad = || format!("time: invalid duration {text:?}");
-    let (sign, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (-1.0, &text[1..]),
-        Some(b'+') => (1.0, &text[1..]),
-        _ => (1.0, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(bad());
-    }
-    let mut nanos = 0f64;
-    while !rest.is_empty() {
-        let number_len = rest.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').count();
-        let number: f64 = rest[..number_len].parse().map_err(|_| bad())?;
-        rest = &rest[number_len..];
-        let unit_len = rest.bytes().take_while(|c| !c.is_ascii_digit() && *c != b'.').count();
-        nanos += number
-            * match &rest[..unit_len] {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                "" => return Err(format!("time: missing unit in duration {text:?}")),
-                unit => return Err(format!("time: unknown unit {unit:?} in duration {text:?}")),
-            };
-        rest = &rest[unit_len..];
-    }
-    if nanos > i64::MAX as f64 { Err(bad()) } else { Ok((sign * nanos).round() as i64) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,16 +95,5 @@ mod tests {
         }
         assert_eq!(canonical_micro_time("2026-11-22T15:04:05.000001Z").as_deref(), Ok("2026-11-22T15:04:05.000001Z"));
         assert!(canonical_micro_time("2026-11-22T15:04:05Z").is_err());
-    }
-
-    #[test]
-    fn durations_are_gos() {
-        for text in ["0s", "1ns", "1.5µs", "300ms", "1.5s", "1m0s", "1h2m3.5s", "-5s"] {
-            assert_eq!(parse_duration(text).map(duration_text).as_deref(), Ok(text));
-        }
-        assert_eq!(parse_duration("90m").map(duration_text).as_deref(), Ok("1h30m0s"));
-        for bad in ["", "5", "s", "5x", "1.2.3s"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
     }
 }

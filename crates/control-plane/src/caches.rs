@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use client::options::Selection;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -25,6 +25,7 @@ pub(crate) struct Caches {
     pub(crate) revisions: Cache<ControllerRevision>,
     pub(crate) claims: Cache<PersistentVolumeClaim>,
     pub(crate) jobs: Cache<Job>,
+    pub(crate) cron_jobs: Cache<CronJob>,
     pub(crate) services: Cache<Service>,
     pub(crate) endpoints: Cache<Endpoints>,
     pub(crate) slices: Cache<EndpointSlice>,
@@ -39,6 +40,7 @@ pub(crate) struct Caches {
     /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
     pub(crate) pods_by_owner: Index<Pod>,
     pub(crate) sets_by_owner: Index<ReplicaSet>,
+    pub(crate) jobs_by_owner: Index<Job>,
     pub(crate) revisions_by_owner: Index<ControllerRevision>,
     pub(crate) pods_by_node: Index<Pod>,
     /// By namespace and each label.
@@ -54,12 +56,14 @@ impl Caches {
         let pods = informers.of::<Pod>();
         let replica_sets = informers.of::<ReplicaSet>();
         let revisions = informers.of::<ControllerRevision>();
+        let jobs = informers.of::<Job>();
         let services = informers.of::<Service>();
         let slices = informers.of::<EndpointSlice>();
         Arc::new(Caches {
             pods_by_owner: pods.index(|pod| vec![owner_entry(&pod.metadata)]),
             sets_by_owner: replica_sets.index(|set| vec![owner_entry(&set.metadata)]),
             revisions_by_owner: revisions.index(|revision| vec![owner_entry(&revision.metadata)]),
+            jobs_by_owner: jobs.index(|job| vec![owner_entry(&job.metadata)]),
             pods_by_node: pods.index(|pod| vec![control_workloads::pods::node_name(pod).to_owned()]),
             pods_by_label: pods.index(|pod| label_entries(&pod.metadata)),
             services_by_selector: services.index(|service| selector_entry(service).into_iter().collect()),
@@ -73,7 +77,8 @@ impl Caches {
             daemon_sets: informers.of(),
             stateful_sets: informers.of(),
             claims: informers.of(),
-            jobs: informers.of(),
+            jobs,
+            cron_jobs: informers.of(),
             endpoints: informers.of(),
             namespaces: informers.of(),
             nodes: informers.of(),

@@ -1,11 +1,16 @@
-//! Rows of jobs.
+//! Rows of jobs and cron jobs.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use control_workloads::cron_job;
 use control_workloads::job::{self, orphan};
-use k8s_openapi::api::batch::v1::Job;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use object::key::ObjectKey;
 use object::plan::{Plan, key_of};
+use object::time::Clock;
+use reconcile::controller::controller_key;
 use reconcile::{Changed, Controller};
 
 use crate::caches::Caches;
@@ -49,4 +54,51 @@ fn pods_of_ended(caches: &Caches, changed: &Changed<Job>) -> Vec<ObjectKey> {
     };
     let pods = caches.pods_by_owner.get(ended.metadata.uid.as_deref().unwrap_or(""));
     pods.iter().map(|pod| key_of(&pod.metadata)).collect()
+}
+
+pub(crate) fn cron_jobs(caches: &Arc<Caches>, clock: &Clock) -> Controller {
+    let (planning, clock) = (Arc::clone(caches), clock.clone());
+    let changes = Arc::<ScheduleChanges>::default();
+    let seen = Arc::clone(&changes);
+    Controller::new("cronjob", "cronjob-controller", move |ask| {
+        let caches = &planning;
+        let Some(cron_job) = caches.cron_jobs.get(&ask.key) else {
+            changes.forget(&ask.key);
+            return Plan::nothing();
+        };
+        let view = cron_job::View {
+            cron_job: &cron_job,
+            jobs: &caches.jobs_by_owner.get(cron_job.metadata.uid.as_deref().unwrap_or("")),
+            is_name_taken: &|name| caches.jobs.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
+            schedule_since: changes.of(&ask.key),
+        };
+        cron_job::plan(&view, ask.now)
+    })
+    .maps(&caches.cron_jobs, move |changed| {
+        seen.note(changed, &clock);
+        vec![changed.key.clone()]
+    })
+    .maps(&caches.jobs, |changed| changed.sides().filter_map(|job| controller_key(&job.metadata, "batch", "CronJob")).collect())
+}
+
+/// When schedules were seen to change: what no object tells.
+#[derive(Default)]
+struct ScheduleChanges(Mutex<BTreeMap<ObjectKey, Timestamp>>);
+
+impl ScheduleChanges {
+    fn note(&self, changed: &Changed<CronJob>, clock: &Clock) {
+        let schedule = |cron_job: &CronJob| (cron_job.spec.schedule.clone(), cron_job.spec.time_zone.clone());
+        let sides = changed.old.as_ref().zip(changed.new.as_ref());
+        if sides.is_some_and(|(old, new)| schedule(old) != schedule(new)) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(changed.key.clone(), clock.now());
+        }
+    }
+
+    fn of(&self, key: &ObjectKey) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    fn forget(&self, key: &ObjectKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }

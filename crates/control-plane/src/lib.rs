@@ -99,6 +99,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         workloads::stateful_set(&caches),
         jobs::jobs(&caches),
         jobs::orphans(&caches),
+        jobs::cron_jobs(&caches, clock),
         services::endpoint_slices(&caches),
         services::endpoints(&caches),
         services::addresses(&caches),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use object::key::ObjectKey;
 use object::plan::{PatchKind, Propagation};
@@ -81,6 +81,27 @@ fn a_running_job_goes_with_its_pods() {
         house.create::<Job>(job(5, "Never")).await;
         house.until::<Pod>("running", |pods| pods.len() == 2).await;
         house.delete::<Job>(&web(), Propagation::Background).await;
+        house.until::<Pod>("no pods", |pods| pods.is_empty()).await;
+    });
+}
+
+#[test]
+fn a_cron_job_starts_its_job_and_goes_with_it() {
+    run(async |house| {
+        house.play_node("n1").await;
+        end_pods(house);
+        let spec = job(1, "Succeeded")["spec"].clone();
+        let cron_job = json!({
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"schedule": "@every 1s", "concurrencyPolicy": "Forbid", "successfulJobsHistoryLimit": 1, "jobTemplate": {"spec": spec}},
+        });
+        house.create::<CronJob>(cron_job).await;
+        house
+            .until::<CronJob>("a success", |all| all.iter().any(|c| c.status.as_ref().is_some_and(|s| s.last_successful_time.is_some())))
+            .await;
+        house.patch::<CronJob>(&web(), json!({"spec": {"suspend": true}})).await;
+        house.delete::<CronJob>(&web(), Propagation::Background).await;
+        house.until::<Job>("no jobs", |jobs| jobs.is_empty()).await;
         house.until::<Pod>("no pods", |pods| pods.is_empty()).await;
     });
 }

@@ -14,6 +14,7 @@ pub mod deployment;
 pub mod replica_set;
 pub mod stateful_set;
 
+pub mod cron_job;
 pub mod job;
 
 pub mod pods;

@@ -100,6 +100,7 @@ impl Model {
                     "podReplacementPolicy": setting("replace").unwrap_or("TerminatingOrFailed"),
                 },
             }),
+            "cronjob" => json!({"apiVersion": "batch/v1", "kind": "CronJob"}),
             other => panic!("no kind `{other}` in this model"),
         };
         object["metadata"] = json!({"name": name, "namespace": "default", "labels": {"app": app}, "annotations": {}});
@@ -118,7 +119,7 @@ impl Model {
             object["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"] = cost.into();
         }
         if let Some(owner) = setting("owner") {
-            let (owner_kind, api) = self.kind_of(owner, if kind == "pod" { "ReplicaSet" } else { "Deployment" });
+            let (owner_kind, api) = self.kind_of(owner, if kind == "replicaset" { "Deployment" } else { "ReplicaSet" });
             object["metadata"]["ownerReferences"] =
                 json!([{"apiVersion": api, "kind": owner_kind, "name": owner, "uid": format!("uid-{owner}"), "controller": true}]);
         }

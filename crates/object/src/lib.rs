@@ -5,6 +5,7 @@
 //! Start with `key` and `meta`, then `status`.
 
 pub mod cidr;
+pub mod duration;
 pub mod field;
 pub mod fresh;
 pub mod key;
@@ -12,8 +13,10 @@ pub mod meta;
 pub mod names;
 pub mod plan;
 pub mod quantity;
+pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod zone;
 
 pub use serde_json::{Map, Value};

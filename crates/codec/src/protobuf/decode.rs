@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kinds::{Catalog, Field, SchemaAlternative, Shape, Type, TypeId, Wire};
+use object::duration;
 use serde_json::{Map, Value};
 
 use super::Error;
 use super::wire::{Payload, Reader};
-use crate::scalar;
 
 /// The deepest built-in type is far below; only a schema of a CRD nests freely.
 const DEPTH_MAX: usize = 100;
@@ -135,7 +135,7 @@ impl Decoder<'_> {
             }
             Shape::Quantity => string_of(payload.bytes(tag)?)?,
             Shape::Time | Shape::MicroTime => time(shape, payload.bytes(tag)?)?,
-            Shape::Duration => Value::String(scalar::duration_text(first_int(payload.bytes(tag)?)?)),
+            Shape::Duration => Value::String(duration::text(first_int(payload.bytes(tag)?)?)),
             Shape::IntOrString => int_or_string(payload.bytes(tag)?)?,
             Shape::Any | Shape::FieldsV1 => raw(payload.bytes(tag)?)?,
             Shape::SchemaOr(id, other) => self.schema_or(*id, *other, payload.bytes(tag)?, depth + 1)?,

@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kinds::{Catalog, Field, SchemaAlternative, Shape, Type, TypeId, Wire};
+use object::duration;
 use serde_json::Value;
 
 use super::wire::{put_bytes, put_double, put_int, put_message};
-use crate::scalar;
 
 pub(super) fn message(catalog: &Catalog, ty: TypeId, value: &Value, out: &mut Vec<u8>) {
     let ty = catalog.get(ty);
@@ -69,7 +69,7 @@ fn single(catalog: &Catalog, shape: &Shape, tag: u32, value: &Value, out: &mut V
         Shape::Struct(id) => put_message(out, tag, |out| message(catalog, *id, value, out)),
         Shape::Quantity => put_message(out, tag, |out| put_bytes(out, 1, value.as_str().unwrap_or("0").as_bytes())),
         Shape::Time | Shape::MicroTime => put_message(out, tag, |out| time(value, out)),
-        Shape::Duration => put_message(out, tag, |out| put_int(out, 1, scalar::parse_duration(text(value)).unwrap_or(0))),
+        Shape::Duration => put_message(out, tag, |out| put_int(out, 1, duration::parse(text(value)).unwrap_or(0))),
         Shape::IntOrString => put_message(out, tag, |out| {
             put_int(out, 1, i64::from(value.is_string()));
             put_int(out, 2, value.as_i64().unwrap_or(0));
