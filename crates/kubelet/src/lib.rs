@@ -30,7 +30,6 @@ mod start;
 
 pub mod disk;
 mod hooks;
-pub mod host;
 mod images;
 mod logs;
 pub mod objects;
