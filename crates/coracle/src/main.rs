@@ -8,6 +8,7 @@ mod commands;
 mod daemon;
 mod failure;
 mod kubeconfig;
+mod listen;
 mod node;
 mod options;
 mod own_objects;
@@ -15,6 +16,15 @@ mod run_in_container;
 mod server;
 
 use std::process::ExitCode;
+
+/// A line of data on standard output. A reader that left, as `head` does, is nobody's failure.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+pub(crate) use say;
 
 use clap::Parser;
 

@@ -31,6 +31,7 @@ use reconcile::{Informers, Recorder};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
+use crate::listen::listen;
 use crate::options::{Place, Ranges};
 
 const KUBERNETES_VERSION: &str = "v1.37.1";
@@ -54,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     pub(crate) images: ImageStore,
     pub(crate) registries: Registries,
+    /// How the kubelet shows itself, and whom it lets in.
+    pub(crate) serving: Arc<rustls::ServerConfig>,
 }
 
 /// A running node. Its pods run on when it is stopped.
@@ -82,13 +85,16 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
     let disk = HostDisk::new(config.clone(), &setup.client, setup.clock.clone(), objects.clone(), network.clone());
     let (recorder, _) = Recorder::start(setup.client.clone(), setup.clock.clone());
     let informers = Informers::new(setup.client.clone());
+    let images = Arc::new(HostImages::new(setup.images, setup.registries, setup.clock.clone()));
+    let image_changes = images.changes();
+    let listener = listen(KUBELET_PORT).await?;
     let agent = Agent::new(Arc::new(Node {
         config,
         client: setup.client.clone(),
         clock: setup.clock.clone(),
         prober: Arc::new(HostProber::new(runtime.clone())),
         runtime,
-        images: Arc::new(HostImages::new(setup.images, setup.registries, setup.clock)),
+        images,
         network,
         disk: Arc::new(disk),
         objects,
@@ -100,7 +106,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
     let running = agent.clone();
     tasks.spawn(async move {
         let _informers = informers;
-        running.run().await;
+        running.run_on_host(listener, setup.serving, image_changes).await;
     });
     Ok(Running { agent, network, client: setup.client, name: setup.node_name, tasks })
 }

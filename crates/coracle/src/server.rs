@@ -4,7 +4,7 @@
 //! controllers, scheduler, kubelet and network are clients of the same handler that serves kubectl.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
+use crate::listen::listen;
 use crate::options::ServerOptions;
 use crate::{addresses, kubeconfig, node, own_objects};
 
@@ -95,6 +96,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         clock: clock.clone(),
         images,
         registries: crate::commands::image::registries(),
+        serving: pki::tls::server(&credentials.kubelet_serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?,
     })
     .await?;
     node.ready().await;
@@ -182,20 +184,6 @@ fn control_options(options: &ServerOptions, authority: &Authority) -> control_pl
         root_ca: authority.certificate_pem().to_owned(),
         pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
         scheduler: scheduling::Options::default(),
-    }
-}
-
-/// One socket for both families where the kernel has IPv6.
-async fn listen(port: u16) -> Result<TcpListener, Failure> {
-    let any6 = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
-    let any4 = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, port));
-    match TcpListener::bind(any6).await {
-        Ok(listener) => Ok(listener),
-        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => Err(Failure::new(format!("port {port} is in use by another program"))
-            .hint(format!("ss -ltnp 'sport = {port}'; or --api-port PORT"))),
-        Err(_) => {
-            TcpListener::bind(any4).await.map_err(|e| Failure::caused(format!("cannot listen on port {port}"), &e).hint("--api-port PORT"))
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::commands::image;
 use crate::failure::Failure;
 use crate::options::Place;
 use crate::run_in_container;
+use crate::say;
 
 pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -35,7 +36,7 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
     };
     let mut runner = HostRunner { place: place.clone(), store: store.clone() };
     let built = image_build::build(&store, &request, &mut runner).map_err(|e| Failure::new(e.to_string()))?;
-    println!("{}", built.id);
+    say!("{}", built.id);
     for tag in flags.tags.iter().filter(|_| flags.push) {
         crate::block_on(store.push(tag, &image::registries(), &[], &image::progress()))?
             .map_err(|e| Failure::new(format!("built, but not pushed: {e}")).hint(format!("coracle image push {tag}")))?;

@@ -21,6 +21,7 @@ use crate::cli::{BuildFlags, ClusterFlags};
 use crate::commands::{build, up};
 use crate::failure::Failure;
 use crate::options::ServerOptions;
+use crate::say;
 
 const CHAT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/chat"));
 const DOCKERFILE: &str = include_str!("../../../../examples/chat/Dockerfile");
@@ -51,7 +52,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Failure> {
 }
 
 fn step(number: u32, what: &str, command: &str) {
-    println!("\n[{number}/7] {what}\n      $ {command}");
+    say!("\n[{number}/7] {what}\n      $ {command}");
 }
 
 async fn story(options: &ServerOptions, image: &str) -> Result<(), Failure> {
@@ -66,13 +67,13 @@ async fn story(options: &ServerOptions, image: &str) -> Result<(), Failure> {
     let began = stopwatch();
     apply(&client, &MANIFESTS.replace("localhost:32000/chat:1", image)).await?;
     let deployment = replicas_ready(&client, began).await?;
-    println!("      {deployment}");
+    say!("      {deployment}");
 
     let address = load_balancer(&client, began).await?;
     step(5, "Open the chat through the LoadBalancer's address", &format!("curl http://{address}/"));
     let first = answered(address, began)?;
-    println!("      pod {first} answers, {} ms after the apply began", began.elapsed().as_millis());
-    println!("      open http://{address}/ in a browser");
+    say!("      pod {first} answers, {} ms after the apply began", began.elapsed().as_millis());
+    say!("      open http://{address}/ in a browser");
 
     let pods = Api::<Pod>::new(&client);
     let victim = chat_pods(&client).await?.into_iter().next().ok_or_else(|| Failure::new("no chat pod is there"))?;
@@ -87,9 +88,9 @@ async fn story(options: &ServerOptions, image: &str) -> Result<(), Failure> {
     let healed = healed(&client, &victim, killed).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (answered, refused) = traffic.stop();
-    println!("      {healed}");
-    println!("      meanwhile {answered} requests were answered and {refused} were not");
-    println!(
+    say!("      {healed}");
+    say!("      meanwhile {answered} requests were answered and {refused} were not");
+    say!(
         "\nThe chat runs on at http://{address}/. `coracle status` shows the cluster, `coracle down` stops it, `coracle reset` removes it."
     );
     Ok(())
@@ -112,7 +113,7 @@ async fn apply(client: &Client, manifests: &str) -> Result<(), Failure> {
             .patch::<serde_json::Value>(&path, apply, &document)
             .await
             .map_err(|e| failed(&format!("applying {}/{name}", resource.plural), &e))?;
-        println!("      {}/{name} serverside-applied", resource.group_resource());
+        say!("      {}/{name} serverside-applied", resource.group_resource());
     }
     Ok(())
 }

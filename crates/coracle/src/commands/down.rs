@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cli::{NameFlags, ResetFlags};
 use crate::failure::Failure;
 use crate::options::{self, Place};
+use crate::say;
 use crate::{daemon, kubeconfig, node};
 
 /// The server itself ends in a second; its last writes may be slow on a slow disk.
@@ -14,7 +15,7 @@ pub(crate) fn down(flags: &NameFlags) -> Result<(), Failure> {
     let place = Place::of(flags)?;
     let state = if daemon::stop_server(&place, PATIENCE)? { "stopped" } else { "was not running" };
     let n_pods = crate::block_on(node::stop_pods(&place))??;
-    println!("Cluster `{}` {state}; {n_pods} pods ended; its state is kept in {}.", place.name, place.data_dir.display());
+    say!("Cluster `{}` {state}; {n_pods} pods ended; its state is kept in {}.", place.name, place.data_dir.display());
     Ok(())
 }
 
@@ -30,6 +31,6 @@ pub(crate) fn reset(flags: &ResetFlags) -> Result<(), Failure> {
         _ => {}
     }
     kubeconfig::remove(&options::kubeconfig_path(flags.kubeconfig.as_deref())?, &place.context())?;
-    println!("Cluster `{}` is gone, with everything it made on this host.", place.name);
+    say!("Cluster `{}` is gone, with everything it made on this host.", place.name);
     Ok(())
 }

@@ -8,6 +8,7 @@ use oci_image::{ImageStore, Reference, Registries};
 use crate::cli::{ImageAction, ImageFlags};
 use crate::failure::Failure;
 use crate::options::Place;
+use crate::say;
 
 pub(crate) fn run(flags: &ImageFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -16,15 +17,15 @@ pub(crate) fn run(flags: &ImageFlags) -> Result<(), Failure> {
         ImageAction::Ls => list(&store),
         ImageAction::Pull { image } => {
             let pulled = crate::block_on(store.pull(image, &registries(), &[], &progress()))?.map_err(|e| failed(image, &e))?;
-            println!("{}", pulled.id);
+            say!("{}", pulled.id);
         }
         ImageAction::Push { image } => {
             let digest = crate::block_on(store.push(image, &registries(), &[], &progress()))?.map_err(|e| failed(image, &e))?;
-            println!("{digest}");
+            say!("{digest}");
         }
         ImageAction::Import { path } => {
             let names = store.import(path).map_err(|e| failed(&path.display().to_string(), &e))?;
-            names.iter().for_each(|name| println!("{name}"));
+            names.iter().for_each(|name| say!("{name}"));
         }
         ImageAction::Rm { images } => {
             for image in images {
@@ -65,10 +66,10 @@ pub(crate) fn progress() -> impl Fn(&str, u64, u64) + Send + Sync {
 }
 
 fn list(store: &ImageStore) {
-    println!("{:<56} {:<14} SIZE", "IMAGE", "ID");
+    say!("{:<56} {:<14} SIZE", "IMAGE", "ID");
     for image in store.list() {
         for name in &image.names {
-            println!("{name:<56} {:<14} {}", &image.id.hex()[..12], megabytes(image.size));
+            say!("{name:<56} {:<14} {}", &image.id.hex()[..12], megabytes(image.size));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::NameFlags;
 use crate::daemon;
 use crate::failure::Failure;
 use crate::options::Place;
+use crate::say;
 
 pub(crate) fn run(flags: &NameFlags) -> Result<(), Failure> {
     let place = Place::of(flags)?;
@@ -16,9 +17,9 @@ pub(crate) fn run(flags: &NameFlags) -> Result<(), Failure> {
         let kept = if place.store_dir().exists() { "stopped; its state is kept in" } else { "not there; it would lie in" };
         return Err(Failure::new(format!("cluster `{}` is {kept} {}", place.name, place.data_dir.display())).hint("coracle up"));
     };
-    println!("cluster   {}", place.name);
-    println!("server    process {}, log in {}", pid.as_raw_nonzero(), place.log_file().display());
-    println!("data      {}", place.data_dir.display());
+    say!("cluster   {}", place.name);
+    say!("server    process {}, log in {}", pid.as_raw_nonzero(), place.log_file().display());
+    say!("data      {}", place.data_dir.display());
     crate::block_on(objects(&place))?
 }
 
@@ -33,9 +34,9 @@ async fn objects(place: &Place) -> Result<(), Failure> {
         let ready = status.and_then(|s| s.conditions.iter().flatten().find(|c| c.type_ == "Ready"));
         let state = if ready.is_some_and(|c| c.status == "True") { "Ready" } else { "NotReady" };
         let addresses: Vec<&str> = status.iter().flat_map(|s| s.addresses.iter().flatten()).map(|a| a.address.as_str()).collect();
-        println!("node      {} {state} ({})", node.metadata.name.as_deref().unwrap_or(""), addresses.join(", "));
+        say!("node      {} {state} ({})", node.metadata.name.as_deref().unwrap_or(""), addresses.join(", "));
     }
     let phase = |wanted: &str| pods.iter().filter(|p| p.status.as_ref().and_then(|s| s.phase.as_deref()) == Some(wanted)).count();
-    println!("pods      {} running, {} pending, {} in all", phase("Running"), phase("Pending"), pods.len());
+    say!("pods      {} running, {} pending, {} in all", phase("Running"), phase("Pending"), pods.len());
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::daemon;
 use crate::failure::Failure;
 use crate::kubeconfig;
 use crate::options::{self, ServerOptions};
+use crate::say;
 
 /// The first start on a slow disk; a normal one takes about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,10 +26,10 @@ pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Failure> {
     let document = codec::yaml::parse(&text).map_err(|e| Failure::new(format!("the administrator's kubeconfig: {e}")))?;
     kubeconfig::merge(&kubeconfig_path, &document)?;
     let verb = if running { "was running already" } else { "is ready" };
-    println!("Cluster `{}` {verb} ({:.1} s).", options.place.name, began.elapsed().as_secs_f64());
-    println!("kubectl uses context `{}` of {} now. Try:", options.place.context(), kubeconfig_path.display());
-    println!("  kubectl get nodes");
-    println!("  kubectl create deployment web --image=localhost:{}/chat:1 --replicas=2", options.registry_port);
+    say!("Cluster `{}` {verb} ({:.1} s).", options.place.name, began.elapsed().as_secs_f64());
+    say!("kubectl uses context `{}` of {} now. Try:", options.place.context(), kubeconfig_path.display());
+    say!("  kubectl get nodes");
+    say!("  kubectl create deployment web --image=localhost:{}/chat:1 --replicas=2", options.registry_port);
     Ok(())
 }
 
