@@ -3,10 +3,12 @@
 //! Start with `cli` (what can be typed), `options` (what it means), `server` (how the parts are put together).
 
 mod addresses;
+mod admin;
 mod cli;
 mod commands;
 mod daemon;
 mod failure;
+mod host_check;
 mod kubeconfig;
 mod listen;
 mod node;

@@ -36,7 +36,6 @@ use crate::options::{Place, Ranges};
 
 const KUBERNETES_VERSION: &str = "v1.37.1";
 const CLUSTER_DOMAIN: &str = "cluster.local";
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// The tenth address of the service range, as everywhere.
 pub(crate) const DNS_ADDRESS: u128 = 10;
 const KUBELET_PORT: u16 = 10250;
@@ -183,7 +182,7 @@ fn config(setup: &Setup, pod_cidrs: &[Cidr]) -> Config {
         host_ips: setup.node_ips.clone(),
         cluster_dns: setup.service_ranges.nth(DNS_ADDRESS),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
-        host_resolv_conf: RESOLV_CONF.into(),
+        host_resolv_conf: netd::dns::host_resolv_conf(),
         max_pods: PODS_MAX,
         labels: Default::default(),
         taints: Vec::new(),
@@ -205,7 +204,7 @@ fn network_config(place: &Place, node_name: &str, pods: &Ranges, services: &Rang
         service_cidrs: cidrs(services),
         dns_addresses: services.nth(DNS_ADDRESS),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
-        resolv_conf: RESOLV_CONF.into(),
+        resolv_conf: netd::dns::host_resolv_conf(),
         tunnels: Tunnels::WhereNeeded,
         vxlan_id: 1,
         vxlan_port: netd::host::VXLAN_PORT,

@@ -29,7 +29,7 @@ use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::listen::listen;
 use crate::options::ServerOptions;
-use crate::{addresses, kubeconfig, node, own_objects};
+use crate::{addresses, host_check, kubeconfig, node, own_objects};
 
 /// Upstream's issuer for clusters without another name.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -42,6 +42,8 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
+    daemon::notify("STATUS=looking at the host");
+    host_check::run(&options.place)?;
     daemon::notify("STATUS=opening the store");
     let store = Store::open(&options.place.store_dir(), store::Options::default()).map_err(|e| Failure::new(format!("the store: {e}")))?;
     let timekeeper = store.clone();

@@ -30,6 +30,7 @@ mod start;
 
 pub mod disk;
 mod hooks;
+pub mod host;
 mod images;
 mod logs;
 pub mod objects;

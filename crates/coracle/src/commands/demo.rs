@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use client::api::Api;
 use client::options::Selection;
-use client::remote::Remote;
-use client::{Client, Error, kubeconfig};
+use client::{Client, Error};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use object::key::ObjectKey;
 use object::plan::{DeleteOptions, PatchKind};
 use object::time::stopwatch;
 
+use crate::admin::admin_client;
 use crate::cli::{BuildFlags, ClusterFlags};
 use crate::commands::{build, up};
 use crate::failure::Failure;
@@ -56,8 +56,7 @@ fn step(number: u32, what: &str, command: &str) {
 }
 
 async fn story(options: &ServerOptions, image: &str) -> Result<(), Failure> {
-    let target = kubeconfig::read(&options.place.admin_kubeconfig(), None).map_err(|e| Failure::caused("the kubeconfig", &e))?;
-    let client = Client::new(Arc::new(Remote::new(target).map_err(|e| Failure::caused("the API", &e))?));
+    let client = admin_client(&options.place)?;
 
     step(
         4,

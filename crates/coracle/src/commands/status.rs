@@ -1,10 +1,9 @@
 //! `coracle status`: what runs, where it answers, and how its nodes and pods stand.
 
-use client::kubeconfig;
-use client::remote::Remote;
-use client::{Client, api::Api, options::Selection};
+use client::{api::Api, options::Selection};
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+use crate::admin::admin_client;
 use crate::cli::NameFlags;
 use crate::daemon;
 use crate::failure::Failure;
@@ -25,8 +24,7 @@ pub(crate) fn run(flags: &NameFlags) -> Result<(), Failure> {
 
 async fn objects(place: &Place) -> Result<(), Failure> {
     let failed = |e: client::Error| Failure::caused("the API does not answer", &e).hint(format!("less {}", place.log_file().display()));
-    let target = kubeconfig::read(&place.admin_kubeconfig(), None).map_err(failed)?;
-    let client = Client::new(std::sync::Arc::new(Remote::new(target).map_err(failed)?));
+    let client = admin_client(place)?;
     let nodes = Api::<Node>::new(&client).list(&Selection::everything()).await.map_err(failed)?.items.unwrap_or_default();
     let pods = Api::<Pod>::new(&client).list(&Selection::everything()).await.map_err(failed)?.items.unwrap_or_default();
     for node in &nodes {

@@ -3,21 +3,24 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crate::admin::admin_client;
 use crate::cli::ClusterFlags;
 use crate::daemon;
 use crate::failure::Failure;
 use crate::kubeconfig;
-use crate::options::{self, ServerOptions};
+use crate::options::{self, Place, ServerOptions};
 use crate::say;
 
 /// The first start on a slow disk; a normal one takes about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Failure> {
     let options = ServerOptions::resolve(flags)?;
     let kubeconfig_path = options::kubeconfig_path(flags.kubeconfig.as_deref())?;
     let began = object::time::stopwatch();
-    let running = daemon::server_pid(&options.place).is_some();
+    let running = crate::block_on(is_serving(&options.place))?;
     if !running {
         start(flags, &options, began)?;
     }
@@ -31,6 +34,21 @@ pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Failure> {
     say!("  kubectl get nodes");
     say!("  kubectl create deployment web --image=localhost:{}/chat:1 --replicas=2", options.registry_port);
     Ok(())
+}
+
+/// Whether a server holds the cluster and answers. One that is just dying (killed, or stopping) is waited for until it is gone.
+async fn is_serving(place: &Place) -> bool {
+    for _ in 0..PATIENCE.as_millis() / BETWEEN_LOOKS.as_millis() {
+        if daemon::server_pid(place).is_none() {
+            return false;
+        }
+        let answers = async { admin_client(place).ok()?.get::<serde_json::Value>("/version").await.ok() };
+        if tokio::time::timeout(ANSWER_TIME_MAX, answers).await.is_ok_and(|answer| answer.is_some()) {
+            return true;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    true
 }
 
 fn start(flags: &ClusterFlags, options: &ServerOptions, began: Instant) -> Result<(), Failure> {
