@@ -7,7 +7,9 @@ use client::options::Selection;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -19,6 +21,7 @@ use control_cluster::endpoints::slices::{MANAGED_BY, MANAGER, SERVICE_NAME};
 pub(crate) struct Caches {
     pub(crate) pods: Cache<Pod>,
     pub(crate) replica_sets: Cache<ReplicaSet>,
+    pub(crate) replication_controllers: Cache<ReplicationController>,
     pub(crate) deployments: Cache<Deployment>,
     pub(crate) daemon_sets: Cache<DaemonSet>,
     pub(crate) stateful_sets: Cache<StatefulSet>,
@@ -73,6 +76,7 @@ impl Caches {
             revisions,
             services,
             slices,
+            replication_controllers: informers.of(),
             deployments: informers.of(),
             daemon_sets: informers.of(),
             stateful_sets: informers.of(),

@@ -14,7 +14,7 @@ use reconcile::controller::controller_key;
 use reconcile::{Changed, Controller};
 
 use crate::caches::Caches;
-use crate::workloads::owners_of;
+use crate::workloads::{owners_of, selects};
 
 pub(crate) fn jobs(caches: &Arc<Caches>) -> Controller {
     let (planning, mapping) = (Arc::clone(caches), Arc::clone(caches));
@@ -29,7 +29,11 @@ pub(crate) fn jobs(caches: &Arc<Caches>) -> Controller {
         job::plan(&view, ask.now)
     })
     .watches(&caches.jobs)
-    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.jobs, |job| job.spec.as_ref()?.selector.as_ref()))
+    .maps(&caches.pods, move |changed| {
+        owners_of(changed, &mapping.jobs, |job, pod| {
+            job.spec.as_ref().and_then(|s| s.selector.as_ref()).is_some_and(|selector| selects(selector, pod))
+        })
+    })
 }
 
 /// Pods whose job is gone, or has ended, lose its finalizer.

@@ -95,6 +95,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         scheduler::controller(informers, options.scheduler),
         workloads::deployment(&caches),
         workloads::replica_set(&caches),
+        workloads::replication_controller(&caches),
         workloads::daemon_set(&caches),
         workloads::stateful_set(&caches),
         jobs::jobs(&caches),

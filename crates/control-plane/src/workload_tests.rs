@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Pod, ReplicationController};
 use object::key::ObjectKey;
 use object::plan::{PatchKind, Propagation};
 use reconcile::Cache;
@@ -103,5 +103,22 @@ fn a_cron_job_starts_its_job_and_goes_with_it() {
         house.delete::<CronJob>(&web(), Propagation::Background).await;
         house.until::<Job>("no jobs", |jobs| jobs.is_empty()).await;
         house.until::<Pod>("no pods", |pods| pods.is_empty()).await;
+    });
+}
+
+#[test]
+fn replication_controllers_replicate() {
+    run(async |house| {
+        house.play_node("n1").await;
+        let spec = json!({"replicas": 3, "selector": {"app": "web"}, "template": template(json!({}))});
+        house.create::<ReplicationController>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).await;
+        let ready = |n: i32| {
+            move |all: &[Arc<ReplicationController>]| all.iter().any(|c| c.status.as_ref().is_some_and(|s| s.ready_replicas == Some(n)))
+        };
+        house.until::<ReplicationController>("three", ready(3)).await;
+        house.patch::<ReplicationController>(&web(), json!({"spec": {"replicas": 1}})).await;
+        house.until::<ReplicationController>("one", ready(1)).await;
+        house.delete::<ReplicationController>(&web(), Propagation::Foreground).await;
+        house.until::<ReplicationController>("gone", |all| all.is_empty()).await;
     });
 }

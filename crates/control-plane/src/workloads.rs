@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use client::api::Kind;
+use control_workloads::replica_set::Replicated;
 use control_workloads::{daemon_set, deployment, pods, replica_set, stateful_set};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -22,7 +23,7 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
         let caches = &planning;
         let Some(set) = caches.replica_sets.get(&ask.key) else { return Plan::nothing() };
         let view = replica_set::View {
-            replica_set: &set,
+            replica_set: &*set,
             pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
             related: &|| related(caches, &set),
             is_name_taken: &|name| caches.pods.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
@@ -31,13 +32,37 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
         replica_set::plan(&view, ask.now)
     })
     .watches(&caches.replica_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.replica_sets, |set| Some(&set.spec.selector)))
+    .maps(&caches.pods, move |changed| owners_of(changed, &mapping.replica_sets, |set, object| selects(&set.spec.selector, object)))
 }
 
 /// The pods of all sets that share this one's controller.
 fn related(caches: &Caches, set: &ReplicaSet) -> Vec<Arc<Pod>> {
     let siblings = caches.sets_by_owner.get(&crate::caches::owner_entry(&set.metadata));
     siblings.iter().flat_map(|sibling| caches.pods_by_owner.get(sibling.metadata.uid.as_deref().unwrap_or(""))).collect()
+}
+
+pub(crate) fn replication_controller(caches: &Arc<Caches>) -> Controller {
+    let (planning, mapping) = (Arc::clone(caches), Arc::clone(caches));
+    Controller::new("replicationcontroller", "replication-controller", move |ask| {
+        let caches = &planning;
+        let Some(controller) = caches.replication_controllers.get(&ask.key) else { return Plan::nothing() };
+        let own = || caches.pods_by_owner.get(controller.metadata.uid.as_deref().unwrap_or(""));
+        let view = replica_set::View {
+            replica_set: &*controller,
+            pods: &Caches::candidates(&caches.pods_by_owner, &controller.metadata),
+            related: &own,
+            is_name_taken: &|name| caches.pods.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
+            failure: ask.failure.as_ref(),
+        };
+        replica_set::plan(&view, ask.now)
+    })
+    .watches(&caches.replication_controllers)
+    .maps(&caches.pods, move |changed| {
+        owners_of(changed, &mapping.replication_controllers, |controller, pod| {
+            let labels = pod.labels.as_ref();
+            controller.selector().matches_with(&|key| labels.and_then(|l| l.get(key)).map(String::as_str))
+        })
+    })
 }
 
 pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
@@ -55,7 +80,9 @@ pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
         deployment::plan(&view, ask.now)
     })
     .watches(&caches.deployments)
-    .maps(&caches.replica_sets, move |changed| owners_of(changed, &from_sets.deployments, |deployment| Some(&deployment.spec.selector)))
+    .maps(&caches.replica_sets, move |changed| {
+        owners_of(changed, &from_sets.deployments, |deployment, object| selects(&deployment.spec.selector, object))
+    })
     .maps(&caches.pods, move |changed| recreating_deployment(&from_pods, changed).into_iter().collect())
 }
 
@@ -89,8 +116,10 @@ pub(crate) fn daemon_set(caches: &Arc<Caches>) -> Controller {
         daemon_set::plan(&view, ask.now)
     })
     .watches(&caches.daemon_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.daemon_sets, |set| Some(&set.spec.selector)))
-    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.daemon_sets, |set| Some(&set.spec.selector)))
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.daemon_sets, |set, object| selects(&set.spec.selector, object)))
+    .maps(&caches.revisions, move |changed| {
+        owners_of(changed, &from_revisions.daemon_sets, |set, object| selects(&set.spec.selector, object))
+    })
     .maps(&caches.nodes, move |changed| {
         let decisive = |node: &Node| (node.metadata.labels.clone(), node.spec.as_ref().and_then(|s| s.taints.clone()));
         if changed.old.as_ref().zip(changed.new.as_ref()).is_some_and(|(old, new)| decisive(old) == decisive(new)) {
@@ -116,8 +145,10 @@ pub(crate) fn stateful_set(caches: &Arc<Caches>) -> Controller {
         stateful_set::plan(&view, ask.now)
     })
     .watches(&caches.stateful_sets)
-    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.stateful_sets, |set| Some(&set.spec.selector)))
-    .maps(&caches.revisions, move |changed| owners_of(changed, &from_revisions.stateful_sets, |set| Some(&set.spec.selector)))
+    .maps(&caches.pods, move |changed| owners_of(changed, &from_pods.stateful_sets, |set, object| selects(&set.spec.selector, object)))
+    .maps(&caches.revisions, move |changed| {
+        owners_of(changed, &from_revisions.stateful_sets, |set, object| selects(&set.spec.selector, object))
+    })
     .reads(&caches.claims)
 }
 
@@ -125,12 +156,12 @@ pub(crate) fn stateful_set(caches: &Arc<Caches>) -> Controller {
 pub(crate) fn owners_of<K: Cached, O: Kind>(
     changed: &Changed<K>,
     owners: &Cache<O>,
-    selector_of: fn(&O) -> Option<&Selector>,
+    would_adopt: fn(&O, &ObjectMeta) -> bool,
 ) -> Vec<ObjectKey> {
     let mut keys: Vec<ObjectKey> = changed.sides().filter_map(|side| controller_key(side.metadata(), O::GROUP, O::KIND)).collect();
     if let Some(orphan) = changed.new.as_ref().filter(|object| is_orphan(object.metadata())) {
         let candidates = owners.list_in(&changed.key.namespace);
-        let adopting = candidates.iter().filter(|owner| selector_of(owner).is_some_and(|selector| selects(selector, orphan.metadata())));
+        let adopting = candidates.iter().filter(|owner| would_adopt(owner, orphan.metadata()));
         keys.extend(adopting.map(|owner| key_of(k8s_openapi::Metadata::metadata(&**owner))));
     }
     keys.dedup();
@@ -141,7 +172,7 @@ fn is_orphan(metadata: &ObjectMeta) -> bool {
     !metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
-fn selects(selector: &Selector, metadata: &ObjectMeta) -> bool {
+pub(crate) fn selects(selector: &Selector, metadata: &ObjectMeta) -> bool {
     let tree = serde_json::to_value(selector).expect("a selector is plain data");
     let labels = metadata.labels.as_ref();
     LabelSelector::from_object(&tree).is_ok_and(|s| s.matches_with(&|key| labels.and_then(|l| l.get(key)).map(String::as_str)))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
 use k8s_openapi::{Metadata, Resource};
 use object::Value;
 use object::key::{GroupVersionResource, ObjectKey};
@@ -99,6 +99,10 @@ impl Model {
                     "ttlSecondsAfterFinished": number("ttl"), "suspend": words.contains(&"suspend"),
                     "podReplacementPolicy": setting("replace").unwrap_or("TerminatingOrFailed"),
                 },
+            }),
+            "replicationcontroller" => json!({
+                "apiVersion": "v1", "kind": "ReplicationController",
+                "spec": {"replicas": number("replicas"), "selector": {"app": app}, "template": template},
             }),
             "cronjob" => json!({"apiVersion": "batch/v1", "kind": "CronJob"}),
             other => panic!("no kind `{other}` in this model"),
@@ -361,10 +365,18 @@ fn show_change(change: &Change) -> String {
 /// Plans of the workloads on what is in the model.
 impl Model {
     pub(crate) fn plan_replica_set(&self, name: &str) -> Plan {
-        let Some(set) = self.get::<ReplicaSet>(name) else { return Plan::nothing() };
-        let pods = self.candidates::<Pod>(set.metadata.uid.as_ref());
+        self.plan_replicated::<ReplicaSet>(name)
+    }
+
+    pub(crate) fn plan_replication_controller(&self, name: &str) -> Plan {
+        self.plan_replicated::<ReplicationController>(name)
+    }
+
+    fn plan_replicated<K: crate::replica_set::Replicated + DeserializeOwned>(&self, name: &str) -> Plan {
+        let Some(set) = self.get::<K>(name) else { return Plan::nothing() };
+        let pods = self.candidates::<Pod>(set.metadata().uid.as_ref());
         let view = crate::replica_set::View {
-            replica_set: &set,
+            replica_set: &*set,
             pods: &pods,
             related: &|| self.list::<Pod>(),
             is_name_taken: &|name| self.get::<Pod>(name).is_some(),

@@ -108,3 +108,22 @@ fn carrying_out_a_plan_leaves_nothing_to_do() {
         assert_eq!(show(&model.plan_replica_set("web")), "", "{objects}");
     }
 }
+
+#[test]
+fn the_older_kind_does_the_same() {
+    let check = |objects: &str, expected: Expect| expected.assert_eq(&show(&Model::new(objects).plan_replication_controller("web")));
+    check(
+        "replicationcontroller web replicas=3 | pod a owner=web Running Ready | pod b",
+        expect![[r#"
+            patch pod b: {"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicationController","name":"web","uid":"uid-web"}]}
+            create pod web-*
+            status replicationcontroller web: replicas=2 readyReplicas=1 availableReplicas=1
+        "#]],
+    );
+    let mut model = Model::new("replicationcontroller web replicas=2 | pod a owner=web | pod b owner=web Running | pod c owner=web");
+    for _ in 0..4 {
+        model.carry_out(&model.plan_replication_controller("web"));
+    }
+    assert_eq!(show(&model.plan_replication_controller("web")), "");
+    assert_eq!(model.list::<k8s_openapi::api::core::v1::Pod>().len(), 2);
+}
