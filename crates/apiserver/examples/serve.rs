@@ -31,7 +31,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let server_pair = authority.issue(&Leaf::server("apiserver", vec!["localhost".to_owned()], vec![loopback]), clock.now())?;
     let admin = authority.issue(&Leaf::client("kubernetes-admin", "system:masters"), clock.now())?;
-    let registry = Registry::new(store::Store::memory(), clock, Entropy::kernel(), ServiceSettings::default());
+    let ranges = ["10.96.0.0/16", "fd00:96::/112"].map(|range| range.parse()).into_iter().collect::<Result<_, _>>()?;
+    let services = ServiceSettings { ranges, ..ServiceSettings::default() };
+    let registry = Registry::new(store::Store::memory(), clock, Entropy::kernel(), services);
     let server = ApiServer::new(Settings {
         registry,
         token_key: Arc::new(TokenKey::generate()?),

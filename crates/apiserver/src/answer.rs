@@ -36,6 +36,12 @@ pub(crate) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
+pub(crate) fn nothing() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// A failure, as every client expects it.
 pub(crate) fn failure(status: &Status, format: Format) -> Response<Body> {
     let mut answer = tree(status.code, &status.to_value(), format);

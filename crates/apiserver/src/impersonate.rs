@@ -36,8 +36,11 @@ fn read(call: &Call) -> Result<Option<UserInfo>, Status> {
         if groups.is_empty() && extra.is_empty() && uid.is_empty() {
             return Ok(None);
         }
-        // Upstream: an internal error, though the client is at fault.
-        return Err(Status::internal(format!("requested {groups:?} without impersonating a user")));
+        let quoted: Vec<String> = groups.iter().map(|g| format!("{g:?}")).collect();
+        return Err(Status::bad_request(format!(
+            "requested &user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:[]string{{{}}}, Extra:map[string][]string(nil)}} without impersonating a user name",
+            quoted.join(", ")
+        )));
     }
     Ok(Some(UserInfo { name, uid, groups, extra }))
 }

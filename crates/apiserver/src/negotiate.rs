@@ -74,9 +74,13 @@ pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Statu
         return Ok(Wanted { format: Format::Json, shape: Shape::AsIs, names_list: false });
     }
     clauses(accept).iter().find_map(|clause| serve(clause, shapes)).ok_or_else(|| {
+        let is_known = clauses(accept).iter().any(|clause| ALL.iter().any(|(name, _)| *name == clause.media_type));
+        const KNOWN: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        if is_known {
+            return Status::not_acceptable(format!("only the following media types are accepted: {KNOWN}"));
+        }
         // Upstream: its router says so, before any handler.
-        let text =
-            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        let text = format!("406: Not Acceptable\n\nAvailable representations: {KNOWN}");
         Status { details: serde_json::json!({}), ..Status::not_acceptable(text) }
     })
 }

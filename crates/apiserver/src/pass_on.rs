@@ -44,29 +44,29 @@ impl ApiServer {
     async fn pod_stream(self: &Arc<Self>, call: &mut Call, target: &Target) -> Result<Response<Body>, Status> {
         let is_log = call.info.subresource == "log";
         if !matches!(call.info.verb, "get" | "create") || is_log && call.info.verb != "get" {
-            return Err(Status::method_not_allowed(&target.resource.group_resource(), call.info.verb));
+            return Err(crate::resources::no_such_method());
+        }
+        if is_log {
+            place::check_log_options(&call.info.name, &call.query)?;
+        } else {
+            self.check_may_create(call)?;
         }
         let pod = self.object(target, &call.info.namespace, &call.info.name)?;
-        if !is_log {
-            self.check_may_create(call)?;
-            if !call.headers.contains_key(header::UPGRADE) {
-                return Err(Status::bad_request("Upgrade request required"));
-            }
-        }
-        let node_name = pod["spec"]["nodeName"].as_str().unwrap_or("");
         let container = if call.info.subresource == "portforward" { String::new() } else { place::container(&pod, &call.query)? };
-        if node_name.is_empty() {
-            // Upstream: the log of a pod that is nowhere is empty; anything else needs a host.
-            return if is_log {
-                Ok(crate::answer::text(200, ""))
-            } else {
-                Err(Status::bad_request(format!("pod {} does not have a host assigned", call.info.name)))
-            };
+        let node_name = pod["spec"]["nodeName"].as_str().unwrap_or("");
+        match (node_name, is_log) {
+            // Upstream: the log of a pod that is nowhere is nothing; anything else needs a host.
+            ("", true) => return Ok(crate::answer::nothing()),
+            ("", false) => return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.info.name))),
+            _ => {}
+        }
+        if !is_log && !call.headers.contains_key(header::UPGRADE) {
+            return Err(Status::bad_request("Upgrade request required"));
         }
         let nodes = self.registry.builtin("", "v1", "nodes")?;
         let stored = self.registry.get(&nodes, "", node_name, "")?;
         let kubelet = place::kubelet_of(&self.registry.decode(&nodes, &stored)?, "")?;
-        let path = place::kubelet_path(&call.info, &container, &call.query)?;
+        let path = place::kubelet_path(&call.info, &container, &call.query);
         let response = self.hop(call, &kubelet, &path).await?;
         if is_log { hop::check_log(response, call).await } else { Ok(response) }
     }

@@ -43,7 +43,11 @@ impl ApiServer {
         };
         check_route(info, &resource)?;
         let target = Target { catalog, resource };
-        if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await }
+        let mut answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
+        if let (Ok(response), Some(warning)) = (&mut answered, deprecation(&target.resource)) {
+            add_warnings(response, &[warning.to_owned()]);
+        }
+        answered
     }
 
     async fn whole(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
@@ -319,10 +323,19 @@ pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
     }
 }
 
-fn no_such_method() -> Status {
+pub(crate) fn no_such_method() -> Status {
     Status {
         details: serde_json::json!({}),
         ..Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    }
+}
+
+/// What users of a kind that is going out of use are told with every answer.
+fn deprecation(resource: &Resource) -> Option<&'static str> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
     }
 }
 

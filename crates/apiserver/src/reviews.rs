@@ -8,7 +8,6 @@ use object::{Value, time};
 use serde_json::json;
 
 use crate::ApiServer;
-use crate::authenticate;
 use crate::call::Call;
 
 /// Fills `status` of a review that was decoded already.
@@ -30,7 +29,9 @@ pub(crate) fn answer(server: &ApiServer, call: &Call, plural: &str, mut review: 
             if namespace.is_empty() {
                 return Err(Status::bad_request("no namespace on request"));
             }
-            rules(server, &call.user, namespace)
+            let status = rules(server, &call.user, namespace);
+            review["spec"] = json!({});
+            status
         }
         _ => return Err(Status::no_such_path()),
     };
@@ -49,7 +50,7 @@ fn token(server: &ApiServer, review: &Value) -> Result<Value, Status> {
     let wanted = if audiences.is_empty() { &own[..] } else { &audiences[..] };
     Ok(match server.user_of_token(token, wanted) {
         Some((user, audiences)) => json!({"authenticated": true, "user": user_value(&user), "audiences": audiences}),
-        None => json!({"user": {}, "error": "[invalid bearer token, Token has been invalidated]"}),
+        None => json!({"user": {}, "error": "invalid bearer token"}),
     })
 }
 
@@ -79,43 +80,40 @@ fn user_of_spec(spec: &Value) -> Result<UserInfo, Status> {
     };
     if user.name.is_empty() && user.groups.is_empty() {
         let path = object::field::Path::new("spec").child("user");
-        let fault = object::field::Error::required(&path, "at least one of user or group must be specified");
-        let kind = object::key::GroupVersionKind::new("authorization.k8s.io", "v1", "SubjectAccessReview");
-        return Err(Status::invalid(&kind, "", &[fault]));
+        return Err(invalid(object::field::Error::invalid(&path, "", "at least one of user or group must be specified")));
     }
     Ok(user)
 }
 
+/// Upstream names no kind when it refuses a review.
+fn invalid(fault: object::field::Error) -> Status {
+    Status::invalid(&object::key::GroupVersionKind::new("authorization.k8s.io", "", ""), "", &[fault])
+}
+
 fn check_local(call: &Call, plural: &str, review: &Value) -> Result<(), Status> {
-    let is_local = plural == "localsubjectaccessreviews";
-    if is_local && review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or("") != call.info.namespace {
-        return Err(Status::bad_request(format!("spec.resourceAttributes.namespace must match namespace: {}", call.info.namespace)));
+    let asked = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or("");
+    if plural == "localsubjectaccessreviews" && asked != call.info.namespace {
+        let path = object::field::Path::new("spec").child("resourceAttributes").child("namespace");
+        return Err(invalid(object::field::Error::invalid(&path, asked, "must match metadata.namespace")));
     }
     Ok(())
 }
 
 fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Result<Value, Status> {
-    let user = authenticate::authenticated(user.clone());
     let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     if resource.is_null() == other.is_null() {
-        let path = object::field::Path::new("spec").child("resourceAttributes");
-        let fault = object::field::Error::invalid(
-            &path,
-            resource.clone(),
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        );
-        let kind = object::key::GroupVersionKind::new("authorization.k8s.io", "v1", "SelfSubjectAccessReview");
-        return Err(Status::invalid(&kind, "", &[fault]));
+        let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        return Err(invalid(object::field::Error::invalid(&object::field::Path::new("spec"), resource.clone(), text)));
     }
     let text = |value: &'_ Value, member: &str| value[member].as_str().unwrap_or("").to_owned();
     let verdict = if resource.is_null() {
         let (verb, path) = (text(other, "verb"), text(other, "path"));
-        server.policy.authorize(&Attributes::path(&user, &verb, &path))
+        server.policy.authorize(&Attributes::path(user, &verb, &path))
     } else {
         let fields = ["verb", "group", "version", "resource", "subresource", "namespace", "name"].map(|m| text(resource, m));
         let [verb, group, version, plural, subresource, namespace, name] = &fields;
         let attributes =
-            Attributes::resource(&user, verb, group, version, plural).in_namespace(namespace).named(name).with_subresource(subresource);
+            Attributes::resource(user, verb, group, version, plural).in_namespace(namespace).named(name).with_subresource(subresource);
         server.policy.authorize(&attributes)
     };
     Ok(verdict_value(&verdict))

@@ -35,7 +35,9 @@ impl ApiServer {
         // A review has no metadata that a table or a partial object could show: asking for one is refused.
         call.wanted(false)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
-        let review = reviews::answer(self, call, &target.resource.plural, decoded.object)?;
+        let mut review = decoded.object;
+        self.registry.track_answered(&request(call, target), &target.resource.gvk(), &mut review, &options.field_manager);
+        let review = reviews::answer(self, call, &target.resource.plural, review)?;
         let mut response = tree_answer(call, 201, &review)?;
         add_warnings(&mut response, &decoded.warnings);
         Ok(response)

@@ -192,12 +192,13 @@ impl ApiServer {
         let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
         let decoded = self.read_typed(call, target, &kind, &options.field_validation).await?;
         let mut review = decoded.object;
+        self.registry.track_answered(&request(call, target), &kind, &mut review, &options.field_manager);
         let name = call.info.name.clone();
         let stored = self.registry.get(&target.resource, &call.info.namespace, &name, "")?;
         let account = self.registry.decode(&target.resource, &stored)?;
         self.registry.admit_subresource(&request(call, target), &review)?;
         let asked = review["spec"]["expirationSeconds"].as_i64().unwrap_or(EXPIRATION_SECONDS_DEFAULT);
-        check_expiration(&name, asked)?;
+        check_expiration(asked)?;
         let bound = self.bound_claims(call, &account, &review["spec"]["boundObjectRef"])?;
         let now = self.registry.clock().now().as_second();
         let is_extended = asked == EXTENDED_ASKED_SECONDS && !bound["pod"].is_null();
@@ -217,8 +218,11 @@ impl ApiServer {
         let expires = jiff::Timestamp::from_second(now + asked).map_err(Status::internal)?;
         review["spec"]["expirationSeconds"] = json!(asked);
         review["status"] = json!({"token": token, "expirationTimestamp": time::seconds(expires)});
-        review["metadata"] =
-            json!({"name": name, "namespace": call.info.namespace, "creationTimestamp": time::seconds(self.registry.clock().now())});
+        let metadata = &mut review["metadata"];
+        metadata["name"] = Value::from(name);
+        metadata["namespace"] = Value::from(call.info.namespace.as_str());
+        metadata["uid"] = Value::from(self.registry.entropy().uid());
+        metadata["creationTimestamp"] = Value::from(time::seconds(self.registry.clock().now()));
         let mut response = answer::tree(201, &review, call.wanted(false)?.format);
         crate::resources::add_warnings(&mut response, &decoded.warnings);
         Ok(response)
@@ -238,8 +242,7 @@ impl ApiServer {
             (Some("v1"), "Secret") => ("secrets", call.info.namespace.as_str(), "secret"),
             (Some("v1"), "Node") => ("nodes", "", "node"),
             (version, kind) => {
-                let text =
-                    format!("cannot bind token for serviceaccount {:?} to kind {kind:?} in {}", meta::name(account), version.unwrap_or(""));
+                let text = format!("cannot bind token to object of type /{}, Kind={kind}", version.unwrap_or(""));
                 return Err(Status::bad_request(text));
             }
         };
@@ -276,7 +279,7 @@ impl ApiServer {
     }
 }
 
-fn check_expiration(name: &str, asked: i64) -> Result<(), Status> {
+fn check_expiration(asked: i64) -> Result<(), Status> {
     let path = Path::new("spec").child("expirationSeconds");
     let text = if asked < EXPIRATION_SECONDS_MIN {
         "may not specify a duration less than 10 minutes"
@@ -286,5 +289,5 @@ fn check_expiration(name: &str, asked: i64) -> Result<(), Status> {
         return Ok(());
     };
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
-    Err(Status::invalid(&kind, name, &[field::Error::invalid(&path, asked, text)]))
+    Err(Status::invalid(&kind, "", &[field::Error::invalid(&path, asked, text)]))
 }

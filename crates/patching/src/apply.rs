@@ -166,7 +166,9 @@ fn check_typed(schema: &Schema<'_>, config: &Value) -> Result<(), ApplyError> {
         [only] => only.clone(),
         several => format!("errors:\n{}", several.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")),
     };
+    // Upstream: an untyped object's kind is shown with its group, also when that is empty.
     let kind = meta::kind(config);
+    let kind = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
     let (namespace, name) = (meta::namespace(config), meta::name(config));
     Err(ApplyError::Untyped(format!("failed to create typed patch object ({namespace}/{name}; {kind}): {text}")))
 }

@@ -47,6 +47,19 @@ pub(crate) fn to_served(resource: &Resource, object: &mut Value) {
     }
 }
 
+/// Members that only writers use, put where they belong: a Secret's `stringData`.
+pub(crate) fn fold(resource: &Resource, object: &mut Value) {
+    use base64::Engine;
+    if resource.plural != "secrets" || !resource.group.is_empty() {
+        return;
+    }
+    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|secret| secret.remove("stringData")) else { return };
+    for (key, text) in texts {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or(""));
+        object["data"][key.as_str()] = Value::from(encoded);
+    }
+}
+
 /// What is stored of a tree in the resource's form.
 pub(crate) fn to_stored(resource: &Resource, object: &mut Value) {
     match relation(resource) {

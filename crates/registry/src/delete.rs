@@ -55,12 +55,14 @@ impl Registry {
         let warnings = warnings_of(request, options);
         if is_gone {
             if options.is_dry_run() {
-                return Ok(Some(Deleted { written: gone(request, current, current.tree.clone(), warnings), is_gone }));
+                let object = if rows::is_pod(&request.resource) { marked } else { current.tree.clone() };
+                return Ok(Some(Deleted { written: gone(request, current, object, warnings), is_gone }));
             }
             let Some(revision) = self.remove(request, current).await? else {
                 return Ok(None);
             };
-            let mut object = current.tree.clone();
+            // A pod goes marked, the others as they stood.
+            let mut object = if rows::is_pod(&request.resource) { marked } else { current.tree.clone() };
             meta::set(&mut object, "resourceVersion", revision.0.to_string());
             return Ok(Some(Deleted { written: gone(request, current, object, warnings), is_gone }));
         }
@@ -150,7 +152,9 @@ fn mark(request: &Request, options: &DeleteOptions, object: &mut Value, now: Tim
         // Upstream: a grace cut to zero ends now, never in the past.
         let ends = if is_new { ends } else { ends.max(now) };
         meta::set(object, "deletionTimestamp", time::seconds(ends));
-        meta::set(object, "deletionGracePeriodSeconds", grace);
+        if !rows::is_namespace(&request.resource) {
+            meta::set(object, "deletionGracePeriodSeconds", grace);
+        }
         if is_new && meta::generation(object) > 0 {
             let generation = meta::generation(object) + 1;
             meta::set(object, "generation", generation);

@@ -49,7 +49,7 @@ impl Registry {
         if patch.kind == PatchKind::Apply {
             return self.apply(request, patch, options).await;
         }
-        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX };
+        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX, is_put: false };
         let mut warnings = Vec::new();
         let mut written = self
             .update_with(request, &plan, &mut |current| {
@@ -87,27 +87,27 @@ impl Registry {
         let shown = new.clone();
         codec::normalise(&catalog, type_id, new).map_err(|e| invalid_patch(patch, &shown, &e))?;
         metadata::place(request, new)?;
-        strategies::default(&catalog, type_id, new, self.clock.now());
+        self.complete(request, new);
         Ok(warnings)
     }
 
     async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
-        let mut config = patch.tree.clone();
-        let warnings = self.check_config(request, &mut config, options)?;
+        let config = &patch.tree;
+        check_config(request, config)?;
         for _ in 0..APPLY_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, &request.name);
             let written = match self.store.get(&key) {
                 Some(_) => {
-                    let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX };
-                    self.update_with(request, &plan, &mut |current| self.applied(request, Some(current), &config, options)).await
+                    let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
+                    self.update_with(request, &plan, &mut |current| self.applied(request, Some(current), config, options)).await
                 }
                 None if !request.subresource.is_empty() => Err(request.not_found()),
-                None => self.apply_new(request, &config, options).await,
+                None => self.apply_new(request, config, options).await,
             };
             match written {
                 Err(e) if e.is_already_exists() || e.is_not_found() && request.subresource.is_empty() => {}
                 Err(e) => return Err(e),
-                Ok(written) => return Ok(Written { warnings, ..written }),
+                Ok(written) => return Ok(written),
             }
         }
         Err(Status::conflict_modified(&request.group_resource(), &request.name))
@@ -121,20 +121,19 @@ impl Registry {
         let new = self.applied(request, None, config, options)?;
         self.create_as(request, new, options, None).await
     }
+}
 
-    fn check_config(&self, request: &Request, config: &mut Value, options: &WriteOptions) -> Result<Vec<String>, Status> {
-        let sent = GroupVersionKind::from_api_version(config["apiVersion"].as_str().unwrap_or(""), config["kind"].as_str().unwrap_or(""));
-        if sent != request.resource.gvk() {
-            return Err(Status::bad_request(format!("invalid object type: {sent}, expected {}", request.resource.gvk())));
-        }
-        if !config["metadata"]["managedFields"].is_null() {
-            return Err(Status::bad_request("metadata.managedFields must be nil"));
-        }
-        let warnings = stages::unknown_fields(&self.catalog(), request.resource.type_id, config, &options.field_validation)
-            .map_err(Status::bad_request)?;
-        metadata::place(request, config)?;
-        Ok(warnings)
+/// Unknown fields need no look here: what is applied must be typed, whatever the field validation.
+fn check_config(request: &Request, config: &Value) -> Result<(), Status> {
+    let text = |member: &str| config[member].as_str().unwrap_or("");
+    let sent = GroupVersionKind::from_api_version(text("apiVersion"), text("kind"));
+    if sent != request.resource.gvk() {
+        return Err(Status::bad_request(format!("invalid object type: {}/{}, Kind={}", sent.group, sent.version, sent.kind)));
     }
+    if !config["metadata"]["managedFields"].is_null() {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    metadata::place(request, &mut config.clone())
 }
 
 /// Upstream shows what came of a JSON or merge patch, and a strategic one as it was sent.

@@ -19,6 +19,9 @@ impl Registry {
     /// `request.name` is the pod's.
     pub async fn bind(&self, request: &Request, binding: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("CreateOptions", false)?;
+        if meta::name(&binding) != request.name {
+            return Err(Status::bad_request("name in URL does not match name in Binding object"));
+        }
         let mut binding = binding;
         metadata::place(request, &mut binding)?;
         let node = binding["target"]["name"].as_str().unwrap_or("");
@@ -29,7 +32,7 @@ impl Registry {
         }
         self.admit_subresource(request, &binding)?;
         let now = time::seconds(self.clock.now());
-        let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX };
+        let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
         self.update_with(request, &plan, &mut |pod| bound(request, pod, &binding, node, &now)).await?;
         let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(Written { answer: Answer::Tree(answer), is_new: true, warnings: Vec::new() })
@@ -84,7 +87,7 @@ impl Registry {
             user: request.user.clone(),
         };
         let options = WriteOptions { dry_run: deletion.dry_run.clone(), ..WriteOptions::default() };
-        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX };
+        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
         let now = time::seconds(self.clock.now());
         self.update_with(&charge, &plan, &mut |budget| charged(budget, &request.name, &now)).await.map(|_| ())
     }

@@ -7,11 +7,11 @@ use object::status::Status;
 use object::{Value, meta};
 use serde_json::json;
 
-use crate::Registry;
 use crate::options::WriteOptions;
 use crate::patch::{Patch, PatchKind};
 use crate::request::{Answer, Request, Written};
 use crate::write::Plan;
+use crate::{Registry, metadata};
 
 const CONFLICTS_MAX: usize = 5;
 
@@ -22,6 +22,8 @@ impl Registry {
 
     pub async fn update_scale(&self, request: &Request, scale: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("UpdateOptions", false)?;
+        let mut scale = scale;
+        metadata::place(request, &mut scale)?;
         let is_conditional = !matches!(meta::resource_version(&scale), "" | "0");
         let conflicts_max = if is_conditional { 0 } else { CONFLICTS_MAX };
         self.scale_with(request, options, conflicts_max, &mut |_| Ok(scale.clone())).await
@@ -55,7 +57,7 @@ impl Registry {
         conflicts_max: usize,
         make: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send + '_),
     ) -> Result<Written, Status> {
-        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max };
+        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max, is_put: false };
         let written = self
             .update_with(request, &plan, &mut |current| {
                 let scale = make(&scale_of(current))?;

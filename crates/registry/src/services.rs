@@ -134,7 +134,7 @@ impl Registry {
             return Some("no range of this family is configured".to_owned());
         };
         if !range.contains(asked) {
-            return Some(format!("the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range}"));
+            return Some("the provided network does not match the current range".to_owned());
         }
         self.is_address_taken(asked).then(|| "provided IP is already allocated".to_owned())
     }
@@ -180,10 +180,9 @@ impl Registry {
                 "name": ip.to_string(),
                 "uid": self.entropy.uid(),
                 "creationTimestamp": time::seconds(self.clock.now()),
-                "generation": 1,
                 "labels": {"ipaddress.kubernetes.io/ip-family": family, "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"},
             },
-            "spec": {"parentRef": {"group": "", "resource": "services", "namespace": request.namespace, "name": name}},
+            "spec": {"parentRef": {"resource": "services", "namespace": request.namespace, "name": name}},
         })
     }
 }

@@ -39,7 +39,7 @@ async fn create_pod(registry: &Registry, name: &str, labels: Value) {
 
 async fn bind(registry: &Registry, name: &str, node: &str) {
     let request = Request { subresource: "binding".into(), ..request(registry, "pods", name) };
-    registry.bind(&request, json!({"target": {"name": node}}), &WriteOptions::default()).await.expect("bound");
+    registry.bind(&request, json!({"metadata": {"name": name}, "target": {"name": node}}), &WriteOptions::default()).await.expect("bound");
 }
 
 fn watch(registry: &Registry, selector: &str, version: &str) -> Watch {

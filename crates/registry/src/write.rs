@@ -34,6 +34,8 @@ pub(crate) struct Plan<'a> {
     pub manager: Option<&'a str>,
     /// Upstream: patches are retried a few times, unconditional updates until they win, updates that name a revision never.
     pub conflicts_max: usize,
+    /// The uid of a PUT's body is a precondition; that of any other new tree is a field that may not change.
+    pub is_put: bool,
 }
 
 /// Makes the new tree from the present one.
@@ -56,7 +58,7 @@ impl Registry {
         metadata::place(request, &mut object)?;
         let now = self.clock.now();
         let is_generated = metadata::begin(&mut object, now, &self.entropy);
-        strategies::default(&self.catalog(), request.resource.type_id, &mut object, self.clock.now());
+        self.complete(request, &mut object);
         if let Some(manager) = manager {
             self.track(request, None, &mut object, manager, now);
         }
@@ -98,7 +100,9 @@ impl Registry {
         if is_unconditional && !rows::allows_unconditional_update(&request.resource) && self.exists(request) {
             let path = field::Path::new("metadata").child("resourceVersion");
             let fault = field::Error::invalid(&path, 0, "must be specified for an update");
-            return Err(Status::invalid(&request.resource.gvk(), &request.name, &[fault]));
+            // Upstream names the resource here and not the kind.
+            let named = GroupVersionKind::new(&request.resource.group, "", &request.resource.plural);
+            return Err(Status::invalid(&named, &request.name, &[fault]));
         }
         if rows::creates_on_update(&request.resource) && request.subresource.is_empty() && !self.exists(request) {
             if !is_unconditional {
@@ -106,9 +110,13 @@ impl Registry {
             }
             return self.create_as(request, object, options, Some(&options.field_manager)).await;
         }
-        strategies::default(&self.catalog(), request.resource.type_id, &mut object, self.clock.now());
-        let plan =
-            Plan { options, manager: Some(&options.field_manager), conflicts_max: if is_unconditional { UPDATE_TRIES_MAX } else { 0 } };
+        self.complete(request, &mut object);
+        let plan = Plan {
+            options,
+            manager: Some(&options.field_manager),
+            conflicts_max: if is_unconditional { UPDATE_TRIES_MAX } else { 0 },
+            is_put: true,
+        };
         self.update_with(request, &plan, &mut |_| Ok(object.clone())).await
     }
 
@@ -143,7 +151,7 @@ impl Registry {
     /// One turn; `None` when the object moved meanwhile.
     async fn try_update(&self, request: &Request, plan: &Plan<'_>, current: &Current, mut new: Value) -> Result<Option<Written>, Status> {
         let old = &current.tree;
-        check_identity(request, old, &new)?;
+        check_identity(request, plan, old, &new)?;
         metadata::carry(old, &mut new);
         let now = self.clock.now();
         if let Some(manager) = plan.manager {
@@ -242,9 +250,9 @@ fn holds(expect: Expect, current: Option<Revision>) -> bool {
 }
 
 /// `resourceVersion` and `uid` of a body are preconditions.
-fn check_identity(request: &Request, old: &Value, new: &Value) -> Result<(), Status> {
+fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) -> Result<(), Status> {
     let sent_uid = meta::uid(new);
-    if !sent_uid.is_empty() && sent_uid != meta::uid(old) {
+    if plan.is_put && !sent_uid.is_empty() && sent_uid != meta::uid(old) {
         // Upstream: the storage's own error shows through, with its key.
         let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
         let cause = format!(

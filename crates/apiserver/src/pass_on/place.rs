@@ -47,9 +47,9 @@ pub(super) fn split_name(text: &str) -> Option<(Scheme, &str, &str)> {
 pub(super) fn kubelet_of(node: &Value, port: &str) -> Result<Place, Status> {
     let addresses = node["status"]["addresses"].as_array().map_or(&[][..], Vec::as_slice);
     let of = |kind: &str| addresses.iter().find(|a| a["type"] == kind).and_then(|a| a["address"].as_str()?.parse().ok());
-    let ip = of("InternalIP")
-        .or_else(|| of("ExternalIP"))
-        .ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {}", node["status"]["addresses"])))?;
+    let ip = of("InternalIP").or_else(|| of("ExternalIP")).ok_or_else(|| {
+        Status::new(500, "", format!("no preferred addresses found; known addresses: {}", Value::from(addresses.to_vec())))
+    })?;
     let published = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
     let port = if port.is_empty() { published.and_then(|p| u16::try_from(p).ok()).unwrap_or(KUBELET_PORT) } else { number(port)? };
     Ok(Place { scheme: Scheme::Https, ip, port })
@@ -131,12 +131,11 @@ pub(super) fn container(pod: &Value, query: &Query) -> Result<String, Status> {
 }
 
 /// The kubelet's own path and words for a stream.
-pub(super) fn kubelet_path(info: &RequestInfo, container: &str, query: &Query) -> Result<String, Status> {
+pub(super) fn kubelet_path(info: &RequestInfo, container: &str, query: &Query) -> String {
     let RequestInfo { namespace, name, .. } = info;
     let mut pairs: Vec<(&str, String)> = Vec::new();
     let root = match info.subresource.as_str() {
         "log" => {
-            check_log_options(query)?;
             for option in ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"] {
                 if let Some(value) = query.get(option) {
                     pairs.push((option, value.to_owned()));
@@ -161,13 +160,13 @@ pub(super) fn kubelet_path(info: &RequestInfo, container: &str, query: &Query) -
         }
     };
     if pairs.is_empty() {
-        return Ok(root);
+        return root;
     }
     let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect();
-    Ok(format!("{root}?{}", pairs.join("&")))
+    format!("{root}?{}", pairs.join("&"))
 }
 
-fn check_log_options(query: &Query) -> Result<(), Status> {
+pub(super) fn check_log_options(name: &str, query: &Query) -> Result<(), Status> {
     use object::field::{Error, Path};
     let mut faults = Vec::new();
     for (option, least) in [("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)] {
@@ -182,7 +181,7 @@ fn check_log_options(query: &Query) -> Result<(), Status> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid(&object::key::GroupVersionKind::new("", "v1", "PodLogOptions"), "", &faults))
+    Err(Status::invalid(&object::key::GroupVersionKind::new("", "v1", "PodLogOptions"), name, &faults))
 }
 
 /// Percent-encoding of a query value.
@@ -221,7 +220,7 @@ mod tests {
     fn kubelets_are_asked_in_their_words() {
         let check = |path: &str, query: &str, expected: &str| {
             let info = crate::request_info::parse("GET", &format!("/api/v1/namespaces/a/pods/b/{path}"), false, None);
-            assert_eq!(kubelet_path(&info, "c", &Query::parse(query)).unwrap(), expected);
+            assert_eq!(kubelet_path(&info, "c", &Query::parse(query)), expected);
         };
         check("log", "follow=true&container=c&tailLines=5", "/containerLogs/a/b/c?follow=true&tailLines=5");
         check(

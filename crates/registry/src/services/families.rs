@@ -198,8 +198,8 @@ fn settle_count(
         }
         if families.len() == 2 || held.len() == 2 && !gave_up {
             let path = Path::new("spec").child("ipFamilyPolicy");
-            let text = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families or addresses are specified".to_owned();
-            return Err(vec![field::Error::invalid(&path, policy, text.replace('\'', "\""))]);
+            let text = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified".to_owned();
+            return Err(vec![field::Error::invalid(&path, policy, text)]);
         }
     }
     if families.is_empty() {
