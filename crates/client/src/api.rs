@@ -124,5 +124,5 @@ pub async fn list_page<T: Watched>(
 ) -> Result<List<T>, Error> {
     let mut query = selection.query();
     query.append(&further);
-    client.get_as(&format!("{}{}", resource.collection_path(&selection.namespace), query.as_str()), T::ACCEPT).await
+    client.get_as(&format!("{}{}", resource.collection_path(&selection.namespace), query.as_str()), T::ACCEPT_LIST).await
 }

@@ -57,6 +57,8 @@ pub enum Event<T> {
 pub trait Watched: DeserializeOwned + Send + 'static {
     /// The media type to ask for.
     const ACCEPT: &'static str = "application/json";
+    /// The same of a list: a reduced list has a name of its own, and upstream refuses the other one.
+    const ACCEPT_LIST: &'static str = Self::ACCEPT;
 
     fn resource_version(&self) -> &str;
 }

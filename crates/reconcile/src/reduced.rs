@@ -16,6 +16,7 @@ pub struct Reduced {
 impl Watched for Reduced {
     /// A server that does not know the reduced form sends whole objects, and the rest is skipped here.
     const ACCEPT: &'static str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+    const ACCEPT_LIST: &'static str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
     fn resource_version(&self) -> &str {
         self.metadata.resource_version.as_deref().unwrap_or("")
