@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod account;
 pub mod cluster_role;
 pub mod disruption;
+pub mod signing;
 
 pub mod node;
 pub mod node_cidr;

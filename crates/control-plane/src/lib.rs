@@ -13,6 +13,7 @@ mod nodes;
 mod roles;
 mod scheduler;
 mod services;
+mod signing;
 mod workloads;
 
 #[cfg(test)]
@@ -40,6 +41,8 @@ const LAST_EVENTS_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The certificates that pods trust the API server by, PEM.
     pub root_ca: String,
+    /// Signs certificates for kubelets and users; without one nobody's requests are decided here.
+    pub signer: Option<pki::Authority>,
     /// Networks that nodes get their shares of; none leaves that to others.
     pub pod_networks: Vec<Pool>,
     pub scheduler: scheduling::Options,
@@ -115,6 +118,9 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         // Last, for it shares the caches that the others have made.
         garbage::controller(informers, client, &served),
     ];
+    if let Some(authority) = options.signer {
+        rows.extend(signing::controllers(informers, client, authority));
+    }
     if !options.pod_networks.is_empty() {
         rows.push(nodes::cidrs(&caches, options.pod_networks));
     }

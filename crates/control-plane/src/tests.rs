@@ -9,6 +9,7 @@ use authz::UserInfo;
 use client::Api;
 use client::api::Kind;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use object::Value;
@@ -58,6 +59,7 @@ impl House {
         let client = Client::new(Arc::new(server.local(admin)));
         let options = Options {
             root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            signer: Some(pki::Authority::create("kubernetes", clock.now()).unwrap()),
             pod_networks: vec![Pool::parse("10.244.0.0/16").unwrap()],
             scheduler: scheduling::Options::default(),
         };
@@ -317,6 +319,23 @@ fn daemons_run_everywhere_and_sets_keep_their_numbers() {
                 pods.len() == 6 && pods.iter().all(|pod| is_new(pod) && control_workloads::pods::is_ready(pod))
             })
             .await;
+    });
+}
+
+#[test]
+fn a_kubelets_request_is_granted_and_signed() {
+    run(async |house| {
+        let leaf = pki::Leaf::client("system:node:n1", "system:nodes");
+        let (_, request) = pki::ask(&leaf, Clock::system().now()).unwrap();
+        let spec = json!({
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet", "usages": ["client auth", "digital signature"],
+            "request": serde_json::to_value(k8s_openapi::ByteString(request.into_bytes())).unwrap(),
+        });
+        house.create::<CertificateSigningRequest>(json!({"metadata": {"name": "n1"}, "spec": spec})).await;
+        let signed = |csr: &Arc<CertificateSigningRequest>| csr.status.as_ref().and_then(|s| s.certificate.clone());
+        let requests = house.until::<CertificateSigningRequest>("signed", |all| all.iter().any(|csr| signed(csr).is_some())).await;
+        let pem = String::from_utf8(signed(&requests[0]).unwrap().0).unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"), "{pem}");
     });
 }
 

@@ -184,6 +184,7 @@ fn control_options(options: &ServerOptions, authority: &Authority) -> control_pl
     let pools = options.pod_ranges.texts();
     control_plane::Options {
         root_ca: authority.certificate_pem().to_owned(),
+        signer: Some(authority.clone()),
         pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
         scheduler: scheduling::Options::default(),
     }

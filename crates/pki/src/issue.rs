@@ -12,6 +12,7 @@ use rcgen::{
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -217,6 +218,64 @@ fn refuse_several_organizations(request_pem: &str) -> Result<(), Error> {
         0 | 1 => Ok(()),
         n => Err(Error::Malformed(format!("certificate request: names {n} organizations, one is supported"))),
     }
+}
+
+/// What a PKCS#10 request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub common_name: String,
+    pub organizations: Vec<String>,
+    pub dns_names: Vec<String>,
+    pub ips: Vec<IpAddr>,
+    /// Alternative names of any other kind.
+    pub n_other_names: usize,
+}
+
+/// A new key, PEM, and a PKCS#10 request for what `leaf` describes, PEM too. Usage and days are for the signer to set.
+pub fn ask(leaf: &Leaf, now: Timestamp) -> Result<(String, String), Error> {
+    let because = |e| Error::Issue(leaf.common_name.clone(), e);
+    let key = rcgen::KeyPair::generate().map_err(because)?;
+    let mut wanted = params(&leaf.common_name, leaf.organization.as_deref(), now, DAY)?;
+    wanted.key_usages = Vec::new();
+    wanted.serial_number = None;
+    for name in &leaf.dns_names {
+        let name = name.clone().try_into().map_err(|_| Error::Malformed(format!("DNS name `{name}`")))?;
+        wanted.subject_alt_names.push(SanType::DnsName(name));
+    }
+    wanted.subject_alt_names.extend(leaf.ips.iter().copied().map(SanType::IpAddress));
+    let request = wanted.serialize_request(&key).and_then(|request| request.pem()).map_err(because)?;
+    Ok((key.serialize_pem(), request))
+}
+
+/// Reads a PEM request. Its signature is checked when it is signed.
+pub fn request(request_pem: &str) -> Result<Request, Error> {
+    let malformed = |e: &dyn std::fmt::Display| Error::Malformed(format!("certificate request: {e}"));
+    let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes()).map_err(|e| malformed(&e))?;
+    let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|e| malformed(&e))?;
+    let name = &parsed.certification_request_info.subject;
+    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().unwrap_or("").to_owned();
+    let mut request = Request {
+        common_name: name.iter_common_name().next().map(text).unwrap_or_default(),
+        organizations: name.iter_organization().map(text).collect(),
+        dns_names: Vec::new(),
+        ips: Vec::new(),
+        n_other_names: 0,
+    };
+    for extension in parsed.requested_extensions().into_iter().flatten() {
+        let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+        for name in &names.general_names {
+            match name {
+                GeneralName::DNSName(name) => request.dns_names.push((*name).to_owned()),
+                GeneralName::IPAddress(bytes) => match (<[u8; 4]>::try_from(*bytes), <[u8; 16]>::try_from(*bytes)) {
+                    (Ok(ip), _) => request.ips.push(ip.into()),
+                    (_, Ok(ip)) => request.ips.push(ip.into()),
+                    _ => return Err(malformed(&"an address of odd length")),
+                },
+                _ => request.n_other_names += 1,
+            }
+        }
+    }
+    Ok(request)
 }
 
 /// Reads whom a DER certificate names.

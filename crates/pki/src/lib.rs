@@ -7,7 +7,7 @@ mod issue;
 pub mod tls;
 pub mod token;
 
-pub use issue::{Authority, Error, KeyPair, Leaf, Subject, Usage, subject};
+pub use issue::{Authority, Error, KeyPair, Leaf, Request, Subject, Usage, ask, request, subject};
 
 use std::fs;
 use std::io::Write;
