@@ -13,6 +13,7 @@ pub mod account;
 pub mod cluster_role;
 pub mod disruption;
 pub mod signing;
+pub mod quota;
 
 pub mod node;
 pub mod node_cidr;

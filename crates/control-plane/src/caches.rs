@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -39,6 +39,7 @@ pub(crate) struct Caches {
     pub(crate) root_cas: Cache<ConfigMap>,
     pub(crate) cluster_roles: Cache<ClusterRole>,
     pub(crate) budgets: Cache<PodDisruptionBudget>,
+    pub(crate) quotas: Cache<ResourceQuota>,
 
     /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
     pub(crate) pods_by_owner: Index<Pod>,
@@ -89,6 +90,7 @@ impl Caches {
             accounts: informers.of(),
             cluster_roles: informers.of(),
             budgets: informers.of(),
+            quotas: informers.of(),
             leases: informers.select(Selection::namespace("kube-node-lease")),
             root_cas: informers.select(Selection::fields(format!("metadata.name={}", control_cluster::account::ROOT_CA))),
         })

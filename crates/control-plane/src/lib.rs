@@ -10,6 +10,7 @@ mod garbage;
 mod jobs;
 mod namespaces;
 mod nodes;
+mod quotas;
 mod roles;
 mod scheduler;
 mod services;
@@ -115,6 +116,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         nodes::lifecycle(&caches, clock),
         nodes::eviction(&caches),
         nodes::pod_garbage(&caches),
+        quotas::quotas(&caches, informers, &served),
         // Last, for it shares the caches that the others have made.
         garbage::controller(informers, client, &served),
     ];

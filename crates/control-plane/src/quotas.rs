@@ -1,0 +1,94 @@
+//! The row of resource quotas.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use control_cluster::quota::{self, usage};
+use control_workloads::pods;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use object::key::{GroupResource, ObjectKey};
+use object::plan::{Plan, key_of};
+use reconcile::cache::AnyCache;
+use reconcile::{Changed, Controller, Informers};
+
+use crate::caches::Caches;
+use crate::discovery::Discovered;
+
+type Kinds = BTreeMap<GroupResource, Arc<dyn AnyCache>>;
+
+pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, served: &Discovered) -> Controller {
+    let kinds: Arc<Kinds> = Arc::new(countable(informers, served));
+    let (planning, counting) = (Arc::clone(caches), Arc::clone(&kinds));
+    let concerned = |caches: &Arc<Caches>| {
+        let caches = Arc::clone(caches);
+        move |namespace: &str, is_of: fn(&str) -> bool| concerned(&caches, namespace, &is_of)
+    };
+    let (of_pods, of_services, of_claims) = (concerned(caches), concerned(caches), concerned(caches));
+    let mut controller = Controller::new("resourcequota", "resourcequota-controller", move |ask| {
+        let caches = &planning;
+        let Some(quota) = caches.quotas.get(&ask.key) else { return Plan::nothing() };
+        let namespace = ask.key.namespace.as_str();
+        let view = quota::View {
+            quota: &quota,
+            pods: &caches.pods.list_in(namespace),
+            services: &caches.services.list_in(namespace),
+            claims: &caches.claims.list_in(namespace),
+            count: &|resource| counting.get(resource).map(|cache| count(&**cache, namespace)),
+        };
+        quota::plan(&view, ask.now)
+    })
+    .watches(&caches.quotas)
+    .maps(&caches.pods, move |changed| if is_decisive(changed) { of_pods(&changed.key.namespace, usage::is_of_pods) } else { Vec::new() })
+    .maps(&caches.services, move |changed| of_services(&changed.key.namespace, usage::is_of_services))
+    .maps(&caches.claims, move |changed| of_claims(&changed.key.namespace, usage::is_of_claims));
+    for (resource, cache) in kinds.iter() {
+        controller = attach(controller, caches, resource, Arc::clone(cache));
+    }
+    controller
+}
+
+fn countable(informers: &Informers, served: &Discovered) -> Kinds {
+    let is_countable =
+        |s: &&crate::discovery::Served| s.is_namespaced && ["create", "list", "watch", "delete"].iter().all(|verb| s.can(verb));
+    let kinds = served.resources.iter().filter(is_countable).filter(|s| s.resource.resource != "events");
+    kinds.map(|s| (s.resource.group_resource(), informers.metadata_of(&s.resource))).collect()
+}
+
+fn count(cache: &dyn AnyCache, namespace: &str) -> usize {
+    let mut n = 0;
+    cache.for_each_metadata(&mut |metadata| n += usize::from(metadata.namespace.as_deref() == Some(namespace)));
+    n
+}
+
+/// Quotas of the namespace that limit something of this sort.
+fn concerned(caches: &Caches, namespace: &str, is_of: &dyn Fn(&str) -> bool) -> Vec<ObjectKey> {
+    let names_it = |quota: &ResourceQuota| quota.spec.iter().flat_map(|s| s.hard.iter().flatten()).any(|(name, _)| is_of(name));
+    let quotas = caches.quotas.list_in(namespace);
+    quotas.iter().filter(|quota| names_it(quota)).map(|quota| key_of(&quota.metadata)).collect()
+}
+
+/// Whether the pod costs something else than before.
+fn is_decisive(changed: &Changed<Pod>) -> bool {
+    let cost = |pod: &Pod| (pods::is_finished(pod), usage::free_at(pod), usage::of_pod(pod, Timestamp::UNIX_EPOCH));
+    changed.old.as_ref().zip(changed.new.as_ref()).is_none_or(|(old, new)| cost(old) != cost(new))
+}
+
+/// Objects that come and go are counted.
+fn attach(controller: Controller, caches: &Arc<Caches>, resource: &GroupResource, cache: Arc<dyn AnyCache>) -> Controller {
+    let (caches, resource) = (Arc::clone(caches), resource.clone());
+    let mut progress = cache.progress();
+    let feed = move |adder: reconcile::controller::Adder| {
+        cache.on_metadata_change(Box::new(move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
+            let (Some(one), None) = (old.or(new), old.and(new)) else { return };
+            let namespace = one.namespace.as_deref().unwrap_or("");
+            let counts = |name: &str| usage::counted_kind(name).as_ref() == Some(&resource);
+            concerned(&caches, namespace, &counts).into_iter().for_each(|key| adder.add(key));
+        }));
+    };
+    let synced = async move {
+        let _ = progress.wait_for(|p| p.is_synced).await;
+    };
+    controller.fed(feed, synced)
+}
