@@ -32,7 +32,8 @@ pub(crate) fn run() -> Result<(), String> {
     step("programs that tests use", install)?;
     step("the real kubectl", fetch_clients)?;
     step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
-    step("tests", || cargo(&["test", "--workspace", "--all-targets"]))
+    step("tests", || cargo(&["test", "--workspace", "--all-targets"]))?;
+    step("conformance, the fast lane", || crate::conformance::run(&["--fast"]))
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {

@@ -1,13 +1,15 @@
 //! Chores of the house: `cargo xtask ci` is what continuous integration runs.
 
 mod ci;
+mod conformance;
 mod gen_facts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | clients | gen-facts --discovery FILE --openapi FILE --tables FILE
+const USAGE: &str = "usage: cargo xtask ci | clients | conformance OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
   ci           install what tests need, check the formatting, run all tests
   clients      fetch the real kubectl and Helm into target/clients
+  conformance  judge coracle by upstream's suite
   gen-facts    renew the committed fact tables, once per Kubernetes minor
     --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
     --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
@@ -19,11 +21,12 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["ci"] => ci::run(),
         ["clients"] => ci::fetch_clients(),
+        ["conformance", ref options @ ..] => conformance::run(options),
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
         }
         _ => {
-            eprintln!("{USAGE}");
+            eprintln!("{USAGE}\n{}", conformance::USAGE);
             return ExitCode::from(2);
         }
     };
