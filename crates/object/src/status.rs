@@ -103,8 +103,12 @@ impl Status {
     pub fn to_value(&self) -> Value {
         let mut value = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        // Upstream: an error that its handler does not know has no reason.
+        if !self.reason.is_empty() {
+            value["reason"] = Value::from(self.reason);
+        }
         if !self.details.is_null() {
             value["details"] = self.details.clone();
         }

@@ -69,6 +69,10 @@ pub(crate) fn carry(old: &Value, new: &mut Value) {
         }
     }
     meta::set(new, "resourceVersion", meta::resource_version(old));
+    keep_generation(old, new);
+}
+
+pub(crate) fn keep_generation(old: &Value, new: &mut Value) {
     match &old["metadata"]["generation"] {
         Value::Null => meta::unset(new, "generation"),
         kept => meta::set(new, "generation", kept.clone()),

@@ -7,7 +7,7 @@ use object::{Value, meta};
 
 use crate::options::WriteOptions;
 use crate::request::{Request, Written};
-use crate::write::Plan;
+use crate::write::{Plan, Way};
 use crate::{Registry, address, metadata, stages};
 
 /// Upstream: `MaxRetryWhenPatchConflicts`.
@@ -49,7 +49,7 @@ impl Registry {
         if patch.kind == PatchKind::Apply {
             return self.apply(request, patch, options).await;
         }
-        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX, is_put: false };
+        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX, way: Way::Patch };
         let mut warnings = Vec::new();
         let mut written = self
             .update_with(request, &plan, &mut |current| {
@@ -98,7 +98,7 @@ impl Registry {
             let key = address::key(&request.resource, &request.namespace, &request.name);
             let written = match self.store.get(&key) {
                 Some(_) => {
-                    let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
+                    let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Patch };
                     self.update_with(request, &plan, &mut |current| self.applied(request, Some(current), config, options)).await
                 }
                 None if !request.subresource.is_empty() => Err(request.not_found()),

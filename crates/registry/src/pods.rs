@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use crate::form;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::request::{Answer, Request, Written};
-use crate::write::Plan;
+use crate::write::{Plan, Way};
 use crate::{Registry, address, metadata};
 
 const CONFLICTS_MAX: usize = 1_000;
@@ -32,7 +32,7 @@ impl Registry {
         }
         self.admit_subresource(request, &binding)?;
         let now = time::seconds(self.clock.now());
-        let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
+        let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };
         self.update_with(request, &plan, &mut |pod| bound(request, pod, &binding, node, &now)).await?;
         let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(Written { answer: Answer::Tree(answer), is_new: true, warnings: Vec::new() })
@@ -87,7 +87,7 @@ impl Registry {
             user: request.user.clone(),
         };
         let options = WriteOptions { dry_run: deletion.dry_run.clone(), ..WriteOptions::default() };
-        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX, is_put: false };
+        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };
         let now = time::seconds(self.clock.now());
         self.update_with(&charge, &plan, &mut |budget| charged(budget, &request.name, &now)).await.map(|_| ())
     }
@@ -138,12 +138,8 @@ fn set_scheduled(pod: &mut Value, now: &str) {
     if !pod["status"]["conditions"].is_array() {
         pod["status"]["conditions"] = Value::Array(Vec::new());
     }
-    let generation = pod["metadata"]["generation"].clone();
     let conditions = pod["status"]["conditions"].as_array_mut().expect("made an array above");
-    let mut condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    if !generation.is_null() {
-        condition["observedGeneration"] = generation;
-    }
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     match conditions.iter_mut().find(|c| c["type"] == "PodScheduled") {
         Some(old) => *old = condition,
         None => conditions.push(condition),

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::options::WriteOptions;
 use crate::patch::{Patch, PatchKind};
 use crate::request::{Answer, Request, Written};
-use crate::write::Plan;
+use crate::write::{Plan, Way};
 use crate::{Registry, metadata};
 
 const CONFLICTS_MAX: usize = 5;
@@ -57,7 +57,7 @@ impl Registry {
         conflicts_max: usize,
         make: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send + '_),
     ) -> Result<Written, Status> {
-        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max, is_put: false };
+        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max, way: Way::Patch };
         let written = self
             .update_with(request, &plan, &mut |current| {
                 let scale = make(&scale_of(current))?;

@@ -34,8 +34,17 @@ pub(crate) struct Plan<'a> {
     pub manager: Option<&'a str>,
     /// Upstream: patches are retried a few times, unconditional updates until they win, updates that name a revision never.
     pub conflicts_max: usize,
-    /// The uid of a PUT's body is a precondition; that of any other new tree is a field that may not change.
-    pub is_put: bool,
+    pub(crate) way: Way,
+}
+
+/// Where a new tree comes from, for the few rules that ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The uid of the body is a precondition; that of any other new tree is a field that may not change.
+    Put,
+    Patch,
+    /// The engine's own doing (a binding): no generation counts it.
+    Engine,
 }
 
 /// Makes the new tree from the present one.
@@ -115,7 +124,7 @@ impl Registry {
             options,
             manager: Some(&options.field_manager),
             conflicts_max: if is_unconditional { UPDATE_TRIES_MAX } else { 0 },
-            is_put: true,
+            way: Way::Put,
         };
         self.update_with(request, &plan, &mut |_| Ok(object.clone())).await
     }
@@ -162,6 +171,9 @@ impl Registry {
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         services::carry(request, Some(old), &mut new);
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
+        if plan.way == Way::Engine {
+            metadata::keep_generation(old, &mut new);
+        }
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
         self.rights.check_grant(request, Some(old), &new)?;
         let warnings = self.admit(request, Operation::Update, Some(old), Some(&new))?;
@@ -252,7 +264,7 @@ fn holds(expect: Expect, current: Option<Revision>) -> bool {
 /// `resourceVersion` and `uid` of a body are preconditions.
 fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) -> Result<(), Status> {
     let sent_uid = meta::uid(new);
-    if plan.is_put && !sent_uid.is_empty() && sent_uid != meta::uid(old) {
+    if plan.way == Way::Put && !sent_uid.is_empty() && sent_uid != meta::uid(old) {
         // Upstream: the storage's own error shows through, with its key.
         let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
         let cause = format!(
