@@ -1,0 +1,165 @@
+//! `Simulation`: starting a cluster, letting time pass in it, and harming it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{ApiServer, Settings};
+use authz::UserInfo;
+use client::Client;
+use control_plane::{ControlPlane, Options};
+use jiff::{SignedDuration, Timestamp};
+use object::time::Clock;
+use registry::Registry;
+use registry::entropy::Entropy;
+use registry::services::ServiceSettings;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::crowd;
+use crate::node::{PlayedNode, Sick};
+use crate::wire::{Wire, Writes};
+
+/// When every simulated cluster is born.
+const BIRTH: Timestamp = Timestamp::constant(1_795_341_600, 0);
+/// A cluster that writes nothing for so long is at rest. Longer than any wait between two steps of one story, save back-offs.
+const QUIET: Duration = Duration::from_secs(3);
+/// What does not come to rest within this, in its own time, never does.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(900);
+
+pub struct Simulation {
+    /// An administrator's.
+    pub client: Client,
+    control: ControlPlane,
+    writes: Writes,
+    nodes: Vec<PlayedNode>,
+    sick: Sick,
+    crowd: Option<JoinHandle<()>>,
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        self.nodes.iter_mut().for_each(PlayedNode::crash);
+        if let Some(crowd) = &self.crowd {
+            crowd.abort();
+        }
+    }
+}
+
+impl Simulation {
+    /// Runs a story on one thread with tokio's clock paused: waiting takes no time.
+    pub fn run<T>(story: impl AsyncFnOnce() -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap_or_else(|e| panic!("no runtime: {e}")).block_on(story())
+    }
+
+    /// A cluster at rest with nodes `node-1` to `node-N`, each with an agent of its own. Call it within `run`.
+    pub async fn start(n_nodes: u8) -> Self {
+        let (mut simulation, server, clock) = Self::empty().await;
+        for number in 1..=n_nodes {
+            let (is_up, wire) = watch::channel(true);
+            let client = simulation.connect(&server, wire);
+            simulation.nodes.push(PlayedNode::new(number, client, clock.clone(), simulation.sick.clone(), is_up));
+        }
+        simulation.settle().await;
+        simulation
+    }
+
+    /// A cluster whose many nodes are played by one task in place of an agent each; they can be neither crashed nor cut off.
+    pub async fn start_crowd(n_nodes: usize) -> Self {
+        let (mut simulation, server, clock) = Self::empty().await;
+        let client = simulation.connect(&server, watch::channel(true).1);
+        simulation.crowd = Some(tokio::spawn(crowd::play(client, clock, n_nodes)));
+        simulation.settle().await;
+        simulation
+    }
+
+    async fn empty() -> (Self, Arc<ApiServer>, Clock) {
+        let began = tokio::time::Instant::now();
+        let clock = Clock::virtual_time(move || BIRTH + SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX));
+        let server = server(&clock).await;
+        let writes = Writes::default();
+        let client = admin(&server, &writes, watch::channel(true).1);
+        let options = Options {
+            root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            signer: None,
+            pod_networks: Vec::new(),
+            scheduler: scheduling::Options::default(),
+        };
+        let control = ControlPlane::start(client.clone(), clock.clone(), options).await;
+        let simulation = Simulation { client, control, writes, nodes: Vec::new(), sick: Sick::default(), crowd: None };
+        (simulation, server, clock)
+    }
+
+    fn connect(&self, server: &Arc<ApiServer>, is_up: watch::Receiver<bool>) -> Client {
+        admin(server, &self.writes, is_up)
+    }
+
+    /// Lets time pass.
+    pub async fn tick(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Lets time pass until nothing happens any more but signs of life.
+    pub async fn settle(&self) {
+        let from = tokio::time::Instant::now();
+        loop {
+            let before = self.writes.count();
+            tokio::time::sleep(QUIET).await;
+            if self.writes.count() == before && self.control.is_idle() {
+                return;
+            }
+            assert!(from.elapsed() < SETTLE_TIME_MAX, "not at rest after {SETTLE_TIME_MAX:?}");
+        }
+    }
+
+    /// The machine loses power.
+    pub fn crash(&mut self, node: &str) {
+        self.node(node).crash();
+    }
+
+    /// The machine starts again, with none of the containers it had.
+    pub fn boot(&mut self, node: &str) {
+        self.node(node).boot();
+    }
+
+    /// The machine runs on but no longer reaches the API server.
+    pub fn cut(&mut self, node: &str) {
+        self.node(node).connect(false);
+    }
+
+    pub fn heal(&mut self, node: &str) {
+        self.node(node).connect(true);
+    }
+
+    /// From now on the probes of all containers of this name fail, or succeed again.
+    pub fn set_sick(&self, container: &str, is_sick: bool) {
+        self.sick.set(container, is_sick);
+    }
+
+    fn node(&mut self, name: &str) -> &mut PlayedNode {
+        let node = self.nodes.iter_mut().find(|node| node.name() == name);
+        node.unwrap_or_else(|| panic!("there is no node {name}"))
+    }
+}
+
+async fn server(clock: &Clock) -> Arc<ApiServer> {
+    let registry = Registry::new(store::Store::memory(), clock.clone(), Entropy::seeded(1), ServiceSettings::default());
+    let server = ApiServer::new(Settings {
+        registry,
+        token_key: Arc::new(pki::token::TokenKey::generate().unwrap_or_else(|e| panic!("no key for tokens: {e:?}"))),
+        issuer: "https://kubernetes.default.svc".into(),
+        static_tokens: HashMap::new(),
+        address: "10.0.0.1:6443".into(),
+        kubelet_tls: None,
+    });
+    let bootstrapped = server.bootstrap(&[[10, 0, 0, 1].into()], 6443).await;
+    bootstrapped.unwrap_or_else(|e| panic!("the server does not bootstrap: {e:?}"));
+    server
+}
+
+fn admin(server: &Arc<ApiServer>, writes: &Writes, is_up: watch::Receiver<bool>) -> Client {
+    let groups = vec!["system:masters".to_owned(), "system:authenticated".to_owned()];
+    let user = UserInfo { name: "admin".into(), groups, ..UserInfo::default() };
+    Client::new(Arc::new(Wire::new(server.local(user), writes.clone(), is_up)))
+}

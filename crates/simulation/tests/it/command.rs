@@ -1,0 +1,127 @@
+//! The commands of scripts, as kubectl has them, and those that let time pass and do harm.
+
+use std::time::Duration;
+
+use client::{Client, Error};
+use kinds::Resource;
+use object::key::{GroupVersionKind, GroupVersionResource, ObjectKey};
+use object::plan::{DeleteOptions, PatchKind};
+use serde_json::{Value, json};
+use simulation::Simulation;
+
+use crate::table;
+
+pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str) -> String {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let client = simulation.client.clone();
+    let answer = match words[..] {
+        ["settle"] => {
+            simulation.settle().await;
+            Ok(String::new())
+        }
+        ["tick", time] => {
+            simulation.tick(duration(time)).await;
+            Ok(String::new())
+        }
+        ["crash", node] => silent(simulation.crash(node)),
+        ["boot", node] => silent(simulation.boot(node)),
+        ["cut", node] => silent(simulation.cut(node)),
+        ["heal", node] => silent(simulation.heal(node)),
+        ["sicken", container] => silent(simulation.set_sick(container, true)),
+        ["cure", container] => silent(simulation.set_sick(container, false)),
+        ["apply"] => apply(&client, input).await,
+        ["scale", what, n] => {
+            let n: u32 = n.parse().expect("how many replicas");
+            patch(&client, what, &json!({"spec": {"replicas": n}})).await.map(|()| format!("{what} scaled\n"))
+        }
+        ["set-image", what, image] => set_image(&client, what, image).await,
+        ["undo", what] => undo(&client, what).await,
+        ["delete", what] => {
+            let deleted = client.delete(&path(what), &DeleteOptions::default()).await;
+            deleted.map(|_| format!("{what} deleted\n"))
+        }
+        ["get", what, ref options @ ..] => table::get(&client, &resource(what), options).await,
+        _ => panic!("no such command: {command}"),
+    };
+    answer.unwrap_or_else(|e| format!("error: {e}\n"))
+}
+
+fn silent((): ()) -> Result<String, Error> {
+    Ok(String::new())
+}
+
+fn duration(text: &str) -> Duration {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => panic!("no time: {text}"),
+    };
+    Duration::from_secs(number.parse::<u64>().expect("a number") * seconds)
+}
+
+/// By plural, singular or short name.
+fn resource(name: &str) -> GroupVersionResource {
+    let is_named = |r: &&std::sync::Arc<Resource>| r.plural == name || r.singular == name || r.short_names.iter().any(|s| s == name);
+    let found = kinds::builtin().resources.iter().find(is_named).unwrap_or_else(|| panic!("no such resource: {name}"));
+    GroupVersionResource::new(&found.group, &found.version, &found.plural)
+}
+
+/// The path of `deployment/web`, in the namespace `default` if it has any.
+fn path(what: &str) -> String {
+    let (kind, name) = what.split_once('/').expect("kind/name");
+    let resource = resource(kind);
+    let same = kinds::builtin().resource(&resource.group, &resource.version, &resource.resource).expect("just found");
+    resource.path(&ObjectKey::new(if same.namespaced { "default" } else { "" }, name))
+}
+
+async fn patch(client: &Client, what: &str, patch: &Value) -> Result<(), Error> {
+    client.patch::<Value>(&path(what), PatchKind::Strategic, patch).await.map(drop)
+}
+
+async fn apply(client: &Client, documents: &str) -> Result<String, Error> {
+    let mut said = String::new();
+    for document in documents.split("---\n") {
+        let object: Value = serde_saphyr::from_str(document).expect("YAML");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let gvk = GroupVersionKind::from_api_version(&text(&object["apiVersion"]), &text(&object["kind"]));
+        let kind = kinds::builtin().by_kind(&gvk).expect("a built-in kind");
+        let namespace = match (kind.namespaced, text(&object["metadata"]["namespace"])) {
+            (true, namespace) if namespace.is_empty() => "default".to_owned(),
+            (_, namespace) => namespace,
+        };
+        let name = text(&object["metadata"]["name"]);
+        let path = GroupVersionResource::new(&kind.group, &kind.version, &kind.plural).path(&ObjectKey::new(namespace, name.as_str()));
+        let _: Value = client.patch(&path, PatchKind::Apply { field_manager: "script", force: true }, &object).await?;
+        said += &format!("{}/{name} applied\n", kind.singular);
+    }
+    Ok(said)
+}
+
+/// `container=image`.
+async fn set_image(client: &Client, what: &str, image: &str) -> Result<String, Error> {
+    let (container, image) = image.split_once('=').expect("container=image");
+    let containers = json!([{"name": container, "image": image}]);
+    patch(client, what, &json!({"spec": {"template": {"spec": {"containers": containers}}}})).await?;
+    Ok(format!("{what} image updated\n"))
+}
+
+/// As `kubectl rollout undo`: the template of the revision before the current one.
+async fn undo(client: &Client, what: &str) -> Result<String, Error> {
+    let mut deployment: Value = client.get(&path(what)).await?;
+    let sets: Value = client.get("/apis/apps/v1/namespaces/default/replicasets").await?;
+    let revision =
+        |set: &&Value| set["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().and_then(|r| r.parse::<u64>().ok());
+    let is_own = |set: &&Value| set["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
+    let mut own: Vec<&Value> = sets["items"].as_array().into_iter().flatten().filter(is_own).collect();
+    own.sort_by_key(revision);
+    let [.., before, _] = own[..] else { return Ok("error: no rollout history found\n".to_owned()) };
+    let mut template = before["spec"]["template"].clone();
+    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+        labels.remove("pod-template-hash");
+    }
+    deployment["spec"]["template"] = template;
+    let _: Value = client.update(&path(what), &deployment).await?;
+    Ok(format!("{what} rolled back\n"))
+}

@@ -1,0 +1,4 @@
+mod command;
+mod crowd;
+mod scripts;
+mod table;

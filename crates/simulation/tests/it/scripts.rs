@@ -1,0 +1,56 @@
+//! Every file in `tests/scripts`: `$ command` lines, each followed by its input (indented by four) and by what it prints.
+//!
+//! `UPDATE_EXPECT=1` writes what is printed into the files.
+
+use std::fs;
+use std::path::Path;
+
+use simulation::Simulation;
+
+use crate::command;
+
+#[test]
+fn scripts_print_what_they_say() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let mut files: Vec<_> = fs::read_dir(&dir).expect("the scripts").map(|entry| entry.expect("a script").path()).collect();
+    files.sort();
+    let mut faults = Vec::new();
+    for file in files {
+        let wanted = fs::read_to_string(&file).expect("a script is text");
+        let found = Simulation::run(async || play(&wanted).await);
+        if found == wanted {
+            continue;
+        }
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&file, found).expect("writes a script");
+        } else {
+            faults.push(format!("{} prints now:\n{found}", file.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The script with what its commands print now.
+async fn play(script: &str) -> String {
+    let mut simulation: Option<Simulation> = None;
+    let mut lines = script.lines().peekable();
+    let mut found = String::new();
+    while let Some(line) = lines.next() {
+        found += &format!("{line}\n");
+        let Some(command) = line.strip_prefix("$ ") else { continue };
+        let mut input = String::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("    ")) {
+            found += &format!("{line}\n");
+            input += &format!("{}\n", &line[4..]);
+        }
+        // What it printed before.
+        while lines.next_if(|line| !line.is_empty() && !line.starts_with("$ ") && !line.starts_with('#')).is_some() {}
+        if let Some(n_nodes) = command.strip_prefix("nodes ") {
+            simulation = Some(Simulation::start(n_nodes.parse().expect("how many nodes")).await);
+            continue;
+        }
+        let simulation = simulation.as_mut().expect("a script begins with `$ nodes N`");
+        found += &command::run(simulation, command, &input).await;
+    }
+    found
+}
