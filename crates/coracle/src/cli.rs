@@ -23,6 +23,10 @@ pub(crate) enum Command {
     Up(ClusterFlags),
     /// Run the cluster in the foreground, for a service manager
     Server(ClusterFlags),
+    /// Join this host to a cluster as a node, in the foreground
+    Agent(AgentFlags),
+    /// Print a token with which a host joins, valid for a day
+    Token(NameFlags),
     /// Say what runs and where
     Status(NameFlags),
     /// Stop the cluster and its pods; its state is kept
@@ -70,6 +74,27 @@ pub(crate) struct ClusterFlags {
     #[arg(long)]
     pub(crate) node_name: Option<String>,
     /// Address other nodes reach this one at [default: that of the default route, or of the first link]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) node_ip: Vec<std::net::IpAddr>,
+    /// More to say on standard error: trace, debug, info, warn, error
+    #[arg(long, default_value = "info", env = "CORACLE_LOG")]
+    pub(crate) log: String,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct AgentFlags {
+    #[command(flatten)]
+    pub(crate) which: NameFlags,
+    /// A server's address: https://HOST:6443
+    #[arg(long)]
+    pub(crate) server: String,
+    /// What `coracle token` printed on the server; needed at the first start only
+    #[arg(long, env = "CORACLE_TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Name of this node [default: the host name]
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// Address other nodes reach this one at [default: that of the default route]
     #[arg(long, value_delimiter = ',')]
     pub(crate) node_ip: Vec<std::net::IpAddr>,
     /// More to say on standard error: trace, debug, info, warn, error

@@ -4,11 +4,13 @@
 
 mod addresses;
 mod admin;
+mod agent;
 mod cli;
 mod commands;
 mod daemon;
 mod failure;
 mod host_check;
+mod join;
 mod kubeconfig;
 mod listen;
 mod node;
@@ -45,6 +47,11 @@ fn main() -> ExitCode {
             log_to_stderr(&flags.log);
             ServerOptions::resolve(flags).and_then(|options| block_on(server::run(options))?)
         }
+        Command::Agent(flags) => {
+            log_to_stderr(&flags.log);
+            block_on(agent::run(flags)).and_then(|result| result)
+        }
+        Command::Token(flags) => commands::token::run(flags),
         Command::Status(flags) => commands::status::run(flags),
         Command::Down(flags) => commands::down::down(flags),
         Command::Reset(flags) => commands::down::reset(flags),

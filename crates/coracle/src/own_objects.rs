@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use client::{Client, Error};
 use object::meta;
+use object::plan::PatchKind;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -11,8 +12,9 @@ use crate::failure::Failure;
 const NODE_NETWORK: &str = "coracle:node-network";
 
 /// Creates what is missing; what an administrator changed stays changed.
-pub(crate) async fn create(client: &Client, dns_addresses: &[IpAddr]) -> Result<(), Failure> {
-    for (path, object) in objects(dns_addresses) {
+pub(crate) async fn create(client: &Client, dns_addresses: &[IpAddr], cluster: &ClusterInfo) -> Result<(), Failure> {
+    let all = objects(dns_addresses).into_iter().chain(join_objects());
+    for (path, object) in all {
         match client.create::<Value>(path, &object).await {
             Ok(_) => {}
             Err(Error::Status(status)) if status.is_already_exists() => {}
@@ -22,7 +24,71 @@ pub(crate) async fn create(client: &Client, dns_addresses: &[IpAddr]) -> Result<
             Err(error) => return Err(Failure::caused(format!("cannot create `{}`", meta::name(&object)), &error)),
         }
     }
-    Ok(())
+    publish(client, cluster).await.map_err(|e| Failure::caused("cannot publish the cluster's facts", &e))
+}
+
+/// What a host that joins must know before it can trust anybody; anyone may read it, and checks it by the token's digest.
+pub(crate) struct ClusterInfo {
+    pub(crate) authority_pem: String,
+    pub(crate) pod_ranges: Vec<String>,
+    pub(crate) service_ranges: Vec<String>,
+}
+
+pub(crate) const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
+/// Written anew at each start, for the ranges are flags.
+async fn publish(client: &Client, cluster: &ClusterInfo) -> Result<(), Error> {
+    let info = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info", "namespace": "kube-public"},
+        "data": {
+            "ca.crt": cluster.authority_pem, "pod-ranges": cluster.pod_ranges.join(","), "service-ranges": cluster.service_ranges.join(","),
+        },
+    });
+    let apply = PatchKind::Apply { field_manager: "coracle", force: true };
+    client.patch::<Value>(CLUSTER_INFO, apply, &info).await.map(drop)
+}
+
+/// Who may do what on the way to becoming a node: read the above, ask for certificates, and be granted those of its own name.
+fn join_objects() -> Vec<(&'static str, Value)> {
+    const RBAC: &str = "rbac.authorization.k8s.io/v1";
+    const CLUSTER_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    const CLUSTER_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let group = |name: &str| json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}]);
+    let bound = |name: &str, role: &str, to: &str| {
+        json!({
+            "apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}, "subjects": group(to),
+        })
+    };
+    let read_info = json!({
+        "apiVersion": RBAC, "kind": "Role", "metadata": {"name": "coracle:cluster-info", "namespace": "kube-public"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]}],
+    });
+    let anyone = json!({
+        "apiVersion": RBAC, "kind": "RoleBinding", "metadata": {"name": "coracle:cluster-info", "namespace": "kube-public"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "coracle:cluster-info"},
+        "subjects": group("system:unauthenticated"),
+    });
+    // Upstream leaves serving certificates to a person; here a node gets the one of its own name and addresses.
+    let own_serving = json!({
+        "apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": "coracle:node-serving-certificate"},
+        "rules": [{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/selfnodeserver"], "verbs": ["create"]}],
+    });
+    vec![
+        ("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public/roles", read_info),
+        ("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public/rolebindings", anyone),
+        (CLUSTER_ROLES, own_serving),
+        (CLUSTER_BINDINGS, bound("coracle:node-serving-certificate", "coracle:node-serving-certificate", "system:nodes")),
+        (CLUSTER_BINDINGS, bound("coracle:node-bootstrapper", "system:node-bootstrapper", "system:bootstrappers")),
+        (
+            CLUSTER_BINDINGS,
+            bound("coracle:node-certificate", "system:certificates.k8s.io:certificatesigningrequests:nodeclient", "system:bootstrappers"),
+        ),
+        (
+            CLUSTER_BINDINGS,
+            bound("coracle:node-renewal", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "system:nodes"),
+        ),
+    ]
 }
 
 fn objects(dns_addresses: &[IpAddr]) -> Vec<(&'static str, Value)> {

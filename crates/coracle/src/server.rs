@@ -65,7 +65,12 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     });
     api.bootstrap(&node_ips, options.api_port).await.map_err(|e| Failure::new(format!("the first objects: {e}")))?;
     let dns_addresses = options.service_ranges.nth(node::DNS_ADDRESS);
-    own_objects::create(&client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]), &dns_addresses).await?;
+    let cluster = own_objects::ClusterInfo {
+        authority_pem: credentials.authority.certificate_pem().to_owned(),
+        pod_ranges: options.pod_ranges.texts(),
+        service_ranges: options.service_ranges.texts(),
+    };
+    own_objects::create(&client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]), &dns_addresses, &cluster).await?;
     let listener = listen(options.api_port).await?;
     let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
     tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
@@ -190,7 +195,7 @@ fn control_options(options: &ServerOptions, authority: &Authority) -> control_pl
     }
 }
 
-async fn wait_for_signal() {
+pub(crate) async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return std::future::pending().await;

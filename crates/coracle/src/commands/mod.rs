@@ -5,4 +5,5 @@ pub(crate) mod demo;
 pub(crate) mod down;
 pub(crate) mod image;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod up;

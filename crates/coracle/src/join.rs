@@ -1,0 +1,122 @@
+//! Becoming a node of a cluster: from a token to certificates of one's own, as upstream's TLS bootstrapping does it.
+//!
+//! ```text
+//!   nobody yet trusted: read cluster-info, believe its authority only if it has the token's digest
+//!   token               ask for a client certificate as system:node:NAME; the control plane grants and signs it
+//!   that certificate    ask for a serving certificate of the node's names and addresses
+//! ```
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::kubeconfig::{Credentials, Target};
+use client::remote::Remote;
+use client::{Client, Error};
+use object::time::Clock;
+use pki::{KeyPair, Leaf};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::own_objects::CLUSTER_INFO;
+
+const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+const PATIENCE: Duration = Duration::from_secs(30);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// `abcdef.0123456789abcdef@<sha256 of the authority>`.
+pub(crate) struct JoinToken {
+    pub(crate) bearer: String,
+    pub(crate) authority: String,
+}
+
+impl JoinToken {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let (bearer, authority) = text
+            .trim()
+            .split_once('@')
+            .ok_or_else(|| Failure::usage("--token: not a token of a coracle cluster").hint("coracle token (on the server)"))?;
+        Ok(JoinToken { bearer: bearer.to_owned(), authority: authority.to_owned() })
+    }
+}
+
+impl fmt::Display for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.bearer, self.authority)
+    }
+}
+
+/// Of the text of an authority's certificate, as it lies on the server and in cluster-info.
+pub(crate) fn digest(authority_pem: &str) -> String {
+    oci_image::digest_of(authority_pem.trim().as_bytes()).hex().to_owned()
+}
+
+/// What a node needs to know of its cluster.
+pub(crate) struct Cluster {
+    pub(crate) authority_pem: String,
+    pub(crate) pod_ranges: String,
+    pub(crate) service_ranges: String,
+}
+
+/// Reads cluster-info without trusting the server, and believes it only if the authority is the token's.
+pub(crate) async fn discover(server: &str, token: &JoinToken) -> Result<Cluster, Failure> {
+    let unreachable = |e: Error| Failure::caused(format!("cannot reach `{server}`"), &e).hint("--server https://HOST:6443");
+    let target = Target { servers: vec![server.to_owned()], is_insecure: true, ..Target::default() };
+    let anybody = Client::new(Arc::new(Remote::new(target).map_err(unreachable)?));
+    let info: Value = anybody.get(CLUSTER_INFO).await.map_err(unreachable)?;
+    let text = |key: &str| info["data"][key].as_str().unwrap_or("").to_owned();
+    let cluster = Cluster { authority_pem: text("ca.crt"), pod_ranges: text("pod-ranges"), service_ranges: text("service-ranges") };
+    if digest(&cluster.authority_pem) != token.authority {
+        return Err(Failure::new(format!("`{server}` is not the cluster of this token")).hint("coracle token (on the server)"));
+    }
+    Ok(cluster)
+}
+
+/// A client that trusts only the cluster's authority.
+pub(crate) fn connect(server: &str, authority_pem: &str, credentials: Credentials) -> Result<Client, Failure> {
+    let target = Target { servers: vec![server.to_owned()], ca: Some(authority_pem.as_bytes().to_vec()), credentials, ..Target::default() };
+    Ok(Client::new(Arc::new(Remote::new(target).map_err(|e| Failure::caused(format!("cannot use `{server}`"), &e))?)))
+}
+
+pub(crate) fn credentials(pair: &KeyPair) -> Credentials {
+    Credentials::Certificate { chain: pair.certificate_pem.clone().into_bytes(), key: pair.key_pem.clone().into_bytes() }
+}
+
+/// The certificate a kubelet shows to the API server.
+pub(crate) async fn client_certificate(with_token: &Client, node_name: &str, clock: &Clock) -> Result<KeyPair, Failure> {
+    let leaf = Leaf::client(&format!("system:node:{node_name}"), "system:nodes");
+    certificate(with_token, &leaf, "kubernetes.io/kube-apiserver-client-kubelet", "client auth", clock).await
+}
+
+/// The certificate a kubelet's own server shows.
+pub(crate) async fn serving_certificate(as_node: &Client, node_name: &str, ips: &[IpAddr], clock: &Clock) -> Result<KeyPair, Failure> {
+    let mut leaf = Leaf::server(&format!("system:node:{node_name}"), vec![node_name.to_owned()], ips.to_vec());
+    leaf.organization = Some("system:nodes".to_owned());
+    certificate(as_node, &leaf, "kubernetes.io/kubelet-serving", "server auth", clock).await
+}
+
+async fn certificate(client: &Client, leaf: &Leaf, signer: &str, usage: &str, clock: &Clock) -> Result<KeyPair, Failure> {
+    use base64::Engine;
+    let engine = &base64::engine::general_purpose::STANDARD;
+    let failed = |e: Error| {
+        Failure::caused(format!("cannot get a certificate from `{signer}`"), &e).hint("coracle token (on the server): tokens last a day")
+    };
+    let (key_pem, request_pem) = pki::ask(leaf, clock.now()).map_err(|e| Failure::caused("cannot make a key", &e))?;
+    let csr = json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"generateName": "node-csr-"},
+        "spec": {"request": engine.encode(request_pem), "signerName": signer, "usages": ["digital signature", usage]},
+    });
+    let created: Value = client.create(CSRS, &csr).await.map_err(failed)?;
+    let path = format!("{CSRS}/{}", object::meta::name(&created));
+    for _ in 0..PATIENCE.as_millis() / BETWEEN_LOOKS.as_millis() {
+        let csr: Value = client.get(&path).await.map_err(failed)?;
+        if let Some(signed) = csr["status"]["certificate"].as_str().and_then(|c| engine.decode(c).ok()) {
+            let certificate_pem = String::from_utf8_lossy(&signed).into_owned();
+            return Ok(KeyPair { certificate_pem, key_pem });
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Err(Failure::new(format!("`{signer}` did not sign this node's certificate in {} s", PATIENCE.as_secs()))
+        .hint("kubectl get csr (on the server)"))
+}
