@@ -45,6 +45,30 @@ impl Lab {
         lab
     }
 
+    /// A second host on a link with this one: this one is 198.51.100.1 and 2001:db8:1::1 there, the new one ends in 2.
+    pub(crate) fn neighbour(&self) -> Self {
+        let other = Lab::new();
+        let far = other.namespaces.id();
+        let here = format!(
+            "ip link add lan type veth peer name lan netns {far}; ip link set lan up; \
+             ip addr add 198.51.100.1/24 dev lan; ip -6 addr add 2001:db8:1::1/64 dev lan nodad"
+        );
+        self.run("sh", &["-ec", &here]);
+        other.run("sh", &["-ec", "ip link set lan up; ip addr add 198.51.100.2/24 dev lan; ip -6 addr add 2001:db8:1::2/64 dev lan nodad"]);
+        other
+    }
+
+    /// A program that runs until the lab ends.
+    pub(crate) fn start(&self, program: &str, args: &[&str]) -> Background {
+        let log = std::fs::File::create(self.dir.join("data-agent.log")).expect("writable");
+        let child = self.command(program, args).stdout(Stdio::null()).stderr(log).spawn().expect("nsenter is there");
+        Background(child)
+    }
+
+    pub(crate) fn coracle_program() -> &'static str {
+        CORACLE
+    }
+
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.namespaces.id().to_string(), "-n", "-m", program]).args(args);
@@ -143,6 +167,16 @@ impl Lab {
         );
         self.coracle(&["build", "-t", "box:1", &context.display().to_string()]);
         true
+    }
+}
+
+/// Ends with the test.
+pub(crate) struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
     }
 }
 
