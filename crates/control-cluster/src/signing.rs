@@ -59,6 +59,10 @@ pub fn stage(csr: &CertificateSigningRequest) -> Stage {
 
 /// The subresources of which the requester must be allowed to create one, best first, for a grant without asking.
 pub fn permissions(csr: &CertificateSigningRequest, asked: &Asked) -> Vec<&'static str> {
+    // Upstream leaves serving certificates to a person. Here a role may allow nodes their own.
+    if csr.spec.signer_name == KUBELET_SERVING && kubelet_serving_fault(&csr.spec, asked).is_none() {
+        return vec!["selfnodeserver"];
+    }
     if csr.spec.signer_name != KUBELET_CLIENT || kubelet_client_fault(&csr.spec, asked).is_some() {
         return Vec::new();
     }
@@ -69,6 +73,7 @@ pub fn permissions(csr: &CertificateSigningRequest, asked: &Asked) -> Vec<&'stat
 /// Grants a request whose maker has the permission.
 pub fn approve(csr: &CertificateSigningRequest, permission: &str, now: Timestamp) -> Plan {
     let text = match permission {
+        "selfnodeserver" => "Auto approving own kubelet serving certificate after SubjectAccessReview.",
         "selfnodeclient" => "Auto approving self kubelet client certificate after SubjectAccessReview.",
         _ => "Auto approving kubelet client certificate after SubjectAccessReview.",
     };

@@ -27,7 +27,9 @@ fn pod(name: &str, spec: Value) -> Pod {
 
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
-        (Value::Object(into), Value::Object(from)) => from.iter().for_each(|(k, v)| merge(into.entry(k.as_str()).or_insert(Value::Null), v)),
+        (Value::Object(into), Value::Object(from)) => {
+            from.iter().for_each(|(k, v)| merge(into.entry(k.as_str()).or_insert(Value::Null), v))
+        }
         (into, from) => *into = from.clone(),
     }
 }

@@ -48,20 +48,26 @@ fn check(objects: &str, expected: Expect) {
 
 #[test]
 fn pods_come_in_order_or_together() {
-    check("statefulset web replicas=3", expect![[r#"
+    check(
+        "statefulset web replicas=3",
+        expect![[r#"
         create Pod web-0
         -
         create Pod web-1
         -
         create Pod web-2
         -
-    "#]]);
-    check("statefulset web replicas=3 parallel", expect![[r#"
+    "#]],
+    );
+    check(
+        "statefulset web replicas=3 parallel",
+        expect![[r#"
         create Pod web-0
         create Pod web-1
         create Pod web-2
         -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -74,7 +80,8 @@ fn pods_go_from_the_highest() {
         -
         delete Pod web-1
         -
-    "#]].assert_eq(&settle(&mut model));
+    "#]]
+    .assert_eq(&settle(&mut model));
 }
 
 #[test]
@@ -91,7 +98,8 @@ fn a_rollout_goes_from_the_highest_to_the_partition() {
         -
         create Pod web-1
         -
-    "#]].assert_eq(&settle(&mut model));
+    "#]]
+    .assert_eq(&settle(&mut model));
     let status = |model: &Model| model.get::<StatefulSet>("web").unwrap().status.clone().unwrap();
     assert_ne!(status(&model).current_revision, status(&model).update_revision, "held by the partition");
     assert_eq!((status(&model).current_replicas, status(&model).updated_replicas), (Some(1), Some(2)));
@@ -101,7 +109,8 @@ fn a_rollout_goes_from_the_highest_to_the_partition() {
         -
         create Pod web-0
         -
-    "#]].assert_eq(&settle(&mut model));
+    "#]]
+    .assert_eq(&settle(&mut model));
     assert_eq!(status(&model).current_revision, status(&model).update_revision);
 }
 
@@ -118,12 +127,15 @@ fn below_the_partition_pods_keep_their_revision() {
 
 #[test]
 fn failed_pods_are_replaced_and_strangers_left_alone() {
-    check("statefulset web replicas=1 | pod web-0 owner=web Failed | pod stray", expect![[r#"
+    check(
+        "statefulset web replicas=1 | pod web-0 owner=web Failed | pod stray",
+        expect![[r#"
         delete Pod web-0
         -
         create Pod web-0
         -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -136,7 +148,8 @@ fn claims_stay_unless_the_policy_lets_them_go() {
         create Claim data-web-1 Pod web-1 in StatefulSet web success
         create Pod web-1
         -
-    "#]].assert_eq(&settle(&mut model));
+    "#]]
+    .assert_eq(&settle(&mut model));
     let pod = model.get::<Pod>("web-1").unwrap();
     let volume = &pod.spec.as_ref().unwrap().volumes.as_ref().unwrap()[0];
     assert_eq!(volume.persistent_volume_claim.as_ref().unwrap().claim_name, "data-web-1");
