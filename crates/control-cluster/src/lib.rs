@@ -12,8 +12,8 @@ pub mod namespace;
 pub mod account;
 pub mod cluster_role;
 pub mod disruption;
-pub mod signing;
 pub mod quota;
+pub mod signing;
 
 pub mod node;
 pub mod node_cidr;

@@ -39,6 +39,8 @@ pub struct Error {
     pub path: String,
     pub value: Value,
     pub detail: String,
+    /// How the value is shown when its JSON would not be what upstream shows; not at all when empty.
+    pub shown: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,39 +52,67 @@ pub enum Fault {
     NotSupported,
     Forbidden,
     TooLong,
+    TooShort,
     TooMany,
+    TooFew,
     Internal,
     TypeInvalid,
 }
 
 impl Error {
+    fn new(fault: Fault, path: &Path, value: Value, detail: String) -> Self {
+        Error { fault, path: path.0.clone(), value, detail, shown: None }
+    }
     pub fn required(path: &Path, detail: impl Into<String>) -> Self {
-        Error { fault: Fault::Required, path: path.0.clone(), value: Value::Null, detail: detail.into() }
+        Self::new(Fault::Required, path, Value::Null, detail.into())
     }
     pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
-        Error { fault: Fault::Invalid, path: path.0.clone(), value: value.into(), detail: detail.into() }
+        Self::new(Fault::Invalid, path, value.into(), detail.into())
     }
     pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
-        Error { fault: Fault::Duplicate, path: path.0.clone(), value: value.into(), detail: String::new() }
+        Self::new(Fault::Duplicate, path, value.into(), String::new())
     }
     pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
-        Error { fault: Fault::Forbidden, path: path.0.clone(), value: Value::Null, detail: detail.into() }
+        Self::new(Fault::Forbidden, path, Value::Null, detail.into())
     }
     pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
-        Error { fault: Fault::NotFound, path: path.0.clone(), value: value.into(), detail: String::new() }
+        Self::new(Fault::NotFound, path, value.into(), String::new())
     }
-    /// `supported` is shown quoted and sorted, as upstream does.
+    pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
+        Self::new(Fault::Internal, path, Value::Null, detail.into())
+    }
+    /// `supported` is shown quoted and in the order given, as upstream does.
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
-        let mut quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        quoted.sort();
+        let quoted: Vec<String> = supported.iter().map(|s| quoted(s)).collect();
         let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
-        Error { fault: Fault::NotSupported, path: path.0.clone(), value: value.into(), detail }
+        Self::new(Fault::NotSupported, path, value.into(), detail)
     }
     pub fn too_long(path: &Path, max_bytes: usize) -> Self {
-        Error { fault: Fault::TooLong, path: path.0.clone(), value: Value::Null, detail: format!("may not be more than {max_bytes} bytes") }
+        Self::new(Fault::TooLong, path, Value::Null, at_most(max_bytes, "byte"))
+    }
+    pub fn too_long_characters(path: &Path, max: usize) -> Self {
+        Self::new(Fault::TooLong, path, Value::Null, at_most(max, "character"))
+    }
+    pub fn too_short(path: &Path, min: usize) -> Self {
+        Self::new(Fault::TooShort, path, Value::Null, format!("must be at least {min} {}", plural(min, "character")))
+    }
+    pub fn too_few(path: &Path, actual: usize, min: usize) -> Self {
+        Self::new(Fault::TooFew, path, Value::from(actual), format!("must have at least {min} {}", plural(min, "item")))
     }
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
-        Error { fault: Fault::TooMany, path: path.0.clone(), value: Value::from(actual), detail: format!("must have at most {max} items") }
+        Self::new(Fault::TooMany, path, Value::from(actual), format!("must have at most {max} {}", plural(max, "item")))
+    }
+
+    /// The same fault with the value shown as this text.
+    #[must_use]
+    pub fn showing(self, text: String) -> Self {
+        Error { shown: Some(text), ..self }
+    }
+
+    /// The same fault, silent about the value.
+    #[must_use]
+    pub fn omitting(self) -> Self {
+        self.showing(String::new())
     }
 
     /// The `reason` of a `StatusCause`.
@@ -95,7 +125,9 @@ impl Error {
             Fault::NotSupported => "FieldValueNotSupported",
             Fault::Forbidden => "FieldValueForbidden",
             Fault::TooLong => "FieldValueTooLong",
+            Fault::TooShort => "FieldValueTooShort",
             Fault::TooMany => "FieldValueTooMany",
+            Fault::TooFew => "FieldValueTooFew",
             Fault::Internal => "InternalError",
             Fault::TypeInvalid => "FieldValueTypeInvalid",
         }
@@ -111,12 +143,17 @@ impl Error {
             Fault::NotSupported => "Unsupported value",
             Fault::Forbidden => "Forbidden",
             Fault::TooLong => "Too long",
+            Fault::TooShort => "Too short",
             Fault::TooMany => "Too many",
+            Fault::TooFew => "Too few",
             Fault::Internal => "Internal error",
             Fault::TypeInvalid => "Invalid value",
         };
-        let bare = matches!(self.fault, Fault::Required | Fault::Forbidden | Fault::TooLong | Fault::Internal);
-        let mut text = if bare { title.to_owned() } else { format!("{title}: {}", shown(&self.value)) };
+        let is_omitted = self.shown.as_deref() == Some("");
+        let bare =
+            is_omitted || matches!(self.fault, Fault::Required | Fault::Forbidden | Fault::TooLong | Fault::TooShort | Fault::Internal);
+        let mut text =
+            if bare { title.to_owned() } else { format!("{title}: {}", self.shown.clone().unwrap_or_else(|| shown(&self.value))) };
         if !self.detail.is_empty() {
             text.push_str(": ");
             text.push_str(&self.detail);
@@ -125,12 +162,47 @@ impl Error {
     }
 }
 
+fn plural(n: usize, word: &str) -> String {
+    if n == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+fn at_most(max: usize, word: &str) -> String {
+    format!("may not be more than {max} {}", plural(max, word))
+}
+
 /// Go prints strings quoted, numbers bare, structs as JSON.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
+        Value::String(text) => quoted(text),
+        // Go's encoder writes what HTML might take for its own in another way.
+        Value::Array(_) | Value::Object(_) => value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"),
         other => other.to_string(),
     }
+}
+
+/// Go's `%q`.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 impl fmt::Display for Error {

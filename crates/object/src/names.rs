@@ -13,8 +13,18 @@ pub const DNS1035_TEXT: &str = "a DNS-1035 label must consist of lower case alph
 pub const QUALIFIED_NAME_TEXT: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 pub const LABEL_VALUE_TEXT: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-fn too_long(max: usize) -> String {
-    format!("must be no more than {max} bytes")
+/// Upstream has two texts for one rule: names speak of characters, labels and their keys of bytes.
+#[derive(Clone, Copy)]
+enum Counted {
+    Characters,
+    Bytes,
+}
+
+fn too_long(max: usize, counted: Counted) -> String {
+    match counted {
+        Counted::Characters => format!("must be no more than {max} characters"),
+        Counted::Bytes => format!("must be no more than {max} bytes"),
+    }
 }
 
 fn is_label_shape(text: &str) -> bool {
@@ -33,24 +43,32 @@ fn is_qualified_shape(text: &str) -> bool {
 
 /// Faults of a DNS subdomain (most object names); empty when it is fine.
 pub fn subdomain_faults(text: &str) -> Vec<String> {
+    subdomain_faults_counted(text, Counted::Characters)
+}
+
+fn subdomain_faults_counted(text: &str, counted: Counted) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > NAME_LEN_MAX {
-        faults.push(too_long(NAME_LEN_MAX));
+        faults.push(too_long(NAME_LEN_MAX, counted));
     }
-    if !text.split('.').all(is_label_shape) {
+    if !is_subdomain_shape(text) {
         faults.push(SUBDOMAIN_TEXT.to_owned());
     }
     faults
+}
+
+fn is_subdomain_shape(text: &str) -> bool {
+    text.split('.').all(is_label_shape)
 }
 
 /// Faults of a DNS label (namespaces, container names).
 pub fn label_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > LABEL_LEN_MAX {
-        faults.push(too_long(LABEL_LEN_MAX));
+        faults.push(too_long(LABEL_LEN_MAX, Counted::Characters));
     }
     if !is_label_shape(text) {
-        faults.push(LABEL_TEXT.to_owned());
+        faults.push(if is_subdomain_shape(text) { "must not contain dots".to_owned() } else { LABEL_TEXT.to_owned() });
     }
     faults
 }
@@ -59,7 +77,7 @@ pub fn label_faults(text: &str) -> Vec<String> {
 pub fn dns1035_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > LABEL_LEN_MAX {
-        faults.push(too_long(LABEL_LEN_MAX));
+        faults.push(too_long(LABEL_LEN_MAX, Counted::Characters));
     }
     if !is_label_shape(text) || !text.as_bytes()[0].is_ascii_lowercase() {
         faults.push(DNS1035_TEXT.to_owned());
@@ -85,20 +103,20 @@ pub fn qualified_name_faults(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(subdomain_faults(prefix).into_iter().map(|f| format!("prefix part {f}")));
+                faults.extend(subdomain_faults_counted(prefix, Counted::Bytes).into_iter().map(|f| format!("prefix part {f}")));
             }
             *name
         }
         _ => {
             return vec![format!(
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             )];
         }
     };
     if name.is_empty() {
         faults.push("name part must be non-empty".to_owned());
     } else if name.len() > LABEL_LEN_MAX {
-        faults.push(format!("name part {}", too_long(LABEL_LEN_MAX)));
+        faults.push(format!("name part {}", too_long(LABEL_LEN_MAX, Counted::Bytes)));
     }
     if !is_qualified_shape(name) {
         faults.push(QUALIFIED_NAME_TEXT.to_owned());
@@ -109,7 +127,7 @@ pub fn qualified_name_faults(text: &str) -> Vec<String> {
 pub fn label_value_faults(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if text.len() > LABEL_LEN_MAX {
-        faults.push(too_long(LABEL_LEN_MAX));
+        faults.push(too_long(LABEL_LEN_MAX, Counted::Bytes));
     }
     if !text.is_empty() && !is_qualified_shape(text) {
         faults.push(LABEL_VALUE_TEXT.to_owned());

@@ -90,7 +90,13 @@ impl Status {
 
     /// 422 with one cause a fault; `errors` must not be empty.
     pub fn invalid(kind: &GroupVersionKind, name: &str, errors: &[field::Error]) -> Self {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+        for text in errors.iter().map(ToString::to_string) {
+            // Upstream says a thing once in the message, but keeps every cause.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let list = if let [only] = texts.as_slice() { only.clone() } else { format!("[{}]", texts.join(", ")) };
         let causes: Vec<Value> = errors.iter().map(|e| json!({"reason": e.reason(), "message": e.body(), "field": e.path})).collect();
         let mut details = details(&kind.group, &kind.kind, name);

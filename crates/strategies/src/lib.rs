@@ -5,14 +5,20 @@
 //! Not here: what the engine puts into metadata (uid, times: `registry`), admission plugins, schemas of custom resources.
 //! Start with the functions below, in the order in which a write calls them.
 
+mod check;
 mod defaults;
+mod diff;
 mod equality;
+mod go_json;
 mod groups;
 mod metadata;
 mod reset;
 mod row;
+mod shapes;
+mod validation;
 
 use authz::UserInfo;
+use check::{At, Faults};
 use jiff::Timestamp;
 use kinds::{Catalog, Resource};
 use object::field::{self, Path};
@@ -49,21 +55,29 @@ pub fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'stati
 /// All faults of a new object, in upstream's order.
 pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error> {
     let row = row::find(&resource.group, &resource.plural);
-    let mut faults = metadata::validate(object, resource.namespaced, row.name, &Path::new("metadata"));
-    if let Some(validate) = row.validate {
-        faults.extend(validate(object));
+    let (mut faults, path) = (Faults::default(), Path::new("metadata"));
+    faults.0.extend(metadata::validate(object, resource.namespaced, row.name, &path));
+    if row.has_bound_finalizers() {
+        faults.0.extend(metadata::validate_finalizer_domains(object, &path));
     }
-    faults
+    if let Some(validate) = row.validate {
+        validate(&At::root(object), &mut faults);
+    }
+    faults.into_list()
 }
 
 /// All faults of an update of the object or of a subresource in the object's form.
 pub fn validate_update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Vec<field::Error> {
     let row = row::find(&resource.group, &resource.plural);
-    let mut faults = metadata::validate_update(old, new, &Path::new("metadata"));
-    if let Some(validate) = row.validate_update {
-        faults.extend(validate(subresource, old, new));
+    let (mut faults, path) = (Faults::default(), Path::new("metadata"));
+    faults.0.extend(metadata::validate_update(old, new, &path));
+    if row.has_bound_finalizers() {
+        faults.0.extend(metadata::validate_finalizer_domains(new, &path));
     }
-    faults
+    if let Some(validate) = row.validate_update {
+        validate(subresource, &At::root(old), &At::root(new), &mut faults);
+    }
+    faults.into_list()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use object::names;
 use object::{Map, Value, meta};
 
 use crate::equality::is_semantically_equal;
+use crate::go_json;
 use crate::row::NameRule;
 
 /// Upstream: `TotalAnnotationSizeLimitB`.
@@ -142,16 +143,19 @@ fn validate_owners(owners: &Value, path: &Path) -> Vec<Error> {
             }
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
-            faults.push(Error::invalid(&at, owner.clone(), "/v1, Kind=Event is disallowed from being an owner"));
+            let fault = Error::invalid(&at, Value::Null, "/v1, Kind=Event is disallowed from being an owner");
+            faults.push(fault.showing(go_json::compact("OwnerReference", owner)));
         }
         if owner["controller"] == true {
             let name = format!("{}/{}", text("kind"), text("name"));
             match &controller {
-                Some(first) => faults.push(Error::invalid(
-                    path,
-                    owners.clone(),
-                    format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"),
-                )),
+                Some(first) => {
+                    let text =
+                        format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}");
+                    let shown: Vec<String> =
+                        owners.as_array().into_iter().flatten().map(|o| go_json::compact("OwnerReference", o)).collect();
+                    faults.push(Error::invalid(path, Value::Null, text).showing(format!("[{}]", shown.join(","))));
+                }
                 None => controller = Some(name),
             }
         }
@@ -166,6 +170,14 @@ fn validate_finalizers(finalizers: &Value, path: &Path) -> Vec<Error> {
         faults.push(Error::invalid(path, finalizers.clone(), "finalizer orphan and foregroundDeletion cannot be both set"));
     }
     faults
+}
+
+/// Upstream's own kinds, but for a few groups, want finalizers that are well known or have a domain.
+pub(crate) fn validate_finalizer_domains(object: &Value, path: &Path) -> Vec<Error> {
+    const TEXT: &str = "name is neither a standard finalizer name nor is it fully qualified";
+    let is_bare = |text: &str| !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion");
+    let found = meta::finalizers(object).enumerate().filter(|(_, text)| is_bare(text));
+    found.map(|(i, text)| Error::invalid(&path.child("finalizers").index(i), text, TEXT)).collect()
 }
 
 fn validate_managed_fields(entries: &Value, path: &Path) -> Vec<Error> {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use object::field;
 use object::names;
 use serde_json::Value;
 
 use crate::Context;
+use crate::check::{At, Faults};
 use crate::groups;
 
 /// Rules of a name, also of the fixed part of a generated one.
@@ -66,8 +66,10 @@ pub(crate) enum StatusMetadata {
 pub(crate) type Create = fn(&mut Value, &Context<'_>);
 /// Subresource, old, new.
 pub(crate) type Update = fn(&str, &Value, &mut Value, &Context<'_>);
-pub(crate) type Validate = fn(&Value) -> Vec<field::Error>;
-pub(crate) type ValidateUpdate = fn(&str, &Value, &Value) -> Vec<field::Error>;
+/// Beyond metadata.
+pub(crate) type Validate = fn(&At<'_>, &mut Faults);
+/// Subresource, old, new; beyond metadata.
+pub(crate) type ValidateUpdate = fn(&str, &At<'_>, &At<'_>, &mut Faults);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -105,6 +107,19 @@ impl Row {
     /// A kind whose `spec` is what it is about.
     pub(crate) const fn with_generation(self) -> Self {
         self.bumped_by(&["/spec"])
+    }
+
+    /// Whether finalizers must be well known or have a domain.
+    pub(crate) fn has_bound_finalizers(&self) -> bool {
+        let is_free = matches!(
+            self.group,
+            "admissionregistration.k8s.io" | "coordination.k8s.io" | "node.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io"
+        );
+        !self.plural.is_empty() && !is_free
+    }
+
+    pub(crate) const fn checked(self, validate: Validate, validate_update: ValidateUpdate) -> Self {
+        Row { validate: Some(validate), validate_update: Some(validate_update), ..self }
     }
 
     pub(crate) const fn bumped_by(self, pointers: &'static [&'static str]) -> Self {

@@ -160,7 +160,8 @@ fn only_the_clock_reads_the_time() {
     let mut faults = Vec::new();
     for (path, text) in sources() {
         let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.file_name().is_some_and(|n| n == "tests.rs");
-        if is_test || path.ends_with("object/src/time.rs") {
+        // The shim stamps log lines and has no clock handed to it: it outlives whoever could.
+        if is_test || path.ends_with("object/src/time.rs") || path.ends_with("oci-runtime/src/sys.rs") {
             continue;
         }
         // What follows a test module's marker is test code too.

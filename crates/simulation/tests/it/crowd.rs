@@ -6,12 +6,6 @@ use simulation::Simulation;
 const N_DEPLOYMENTS: usize = 100;
 
 #[test]
-#[ignore = "ten times the smaller one, which every run has"]
-fn thousand_nodes_run_ten_thousand_pods() {
-    check(1000, 10_000);
-}
-
-#[test]
 fn hundred_nodes_run_five_hundred_pods() {
     check(100, 500);
 }

@@ -5,17 +5,27 @@ use serde_json::Value;
 
 use crate::Context;
 use crate::equality::is_semantically_equal;
-use crate::row::{Row, StatusMetadata};
+use crate::row::{NameRule, Row, StatusMetadata};
+use crate::validation::apps as rules;
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("apps", "controllerrevisions"),
-    Row { create: Some(create_daemon_set), update: Some(update_daemon_set), ..Row::new("apps", "daemonsets").with_generation() },
+    Row::new("apps", "controllerrevisions").checked(rules::validate_revision, rules::validate_revision_update),
+    Row {
+        create: Some(create_daemon_set),
+        update: Some(update_daemon_set),
+        ..Row::new("apps", "daemonsets").with_generation().checked(rules::validate_daemon_set, rules::validate_daemon_set_update)
+    },
     Row {
         status_metadata: StatusMetadata::SentButLabels,
-        ..Row::new("apps", "deployments").bumped_by(&["/spec", "/metadata/annotations"])
+        ..Row::new("apps", "deployments")
+            .bumped_by(&["/spec", "/metadata/annotations"])
+            .checked(rules::validate_deployment, rules::validate_deployment_update)
     },
-    Row::new("apps", "replicasets").with_generation(),
-    Row::new("apps", "statefulsets").with_generation(),
+    Row::new("apps", "replicasets").with_generation().checked(rules::validate_replica_set, rules::validate_replica_set_update),
+    Row {
+        name: NameRule::Label,
+        ..Row::new("apps", "statefulsets").with_generation().checked(rules::validate_stateful_set, rules::validate_stateful_set_update)
+    },
 ];
 
 /// Upstream: `apps/v1` shows the old field of that name as an annotation.

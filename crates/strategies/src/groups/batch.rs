@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 
 use crate::Context;
 use crate::row::Row;
+use crate::validation::batch as rules;
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("batch", "cronjobs").with_generation(),
-    Row { create: Some(select_own_pods), ..Row::new("batch", "jobs").with_generation() },
+    Row::new("batch", "cronjobs").with_generation().checked(rules::validate_cron_job, rules::validate_cron_job_update),
+    Row {
+        create: Some(select_own_pods),
+        ..Row::new("batch", "jobs").with_generation().checked(rules::validate_job, rules::validate_job_update)
+    },
 ];
 
 /// Unless the user brings a selector, a job selects its pods by its own uid.

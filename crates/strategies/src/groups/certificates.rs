@@ -1,38 +1,20 @@
 //! certificates.k8s.io.
 
-use object::field::{Error, Path};
-use object::{meta, names, time};
+use object::time;
 use serde_json::{Value, json};
 
 use crate::Context;
 use crate::reset::{take, unset};
 use crate::row::{NameRule, Row, StatusMetadata};
+use crate::validation::certificates as rules;
 
 const GROUP: &str = "certificates.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
     Row { create: Some(create_request), update: Some(update_request), ..Row::new(GROUP, "certificatesigningrequests") },
-    Row { name: NameRule::TrustBundle, validate: Some(validate_bundle), ..Row::new(GROUP, "clustertrustbundles") },
+    Row { name: NameRule::TrustBundle, validate: Some(rules::validate_bundle), ..Row::new(GROUP, "clustertrustbundles") },
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(GROUP, "podcertificaterequests") },
 ];
-
-/// The name of a signer's bundle begins with the signer; a bundle of no signer has no colon in its name.
-fn validate_bundle(bundle: &Value) -> Vec<Error> {
-    let (name, signer) = (meta::name(bundle), bundle["spec"]["signerName"].as_str().unwrap_or(""));
-    let path = Path::new("metadata").child("name");
-    let invalid = |detail: String| vec![Error::invalid(&path, name, detail)];
-    if signer.is_empty() {
-        if name.contains(':') {
-            return invalid("ClusterTrustBundle without signer name must not have \":\" in its name".to_owned());
-        }
-        return names::subdomain_faults(name).into_iter().map(|fault| Error::invalid(&path, name, fault)).collect();
-    }
-    let prefix = format!("{}:", signer.replace('/', ":"));
-    match name.strip_prefix(&prefix) {
-        Some(rest) => names::subdomain_faults(rest).into_iter().map(|fault| Error::invalid(&path, name, fault)).collect(),
-        None => invalid(format!("ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}")),
-    }
-}
 
 /// Who asks is what authentication found, never what was sent.
 fn create_request(request: &mut Value, context: &Context<'_>) {

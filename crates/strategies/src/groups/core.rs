@@ -1,6 +1,5 @@
 //! The core group.
 
-mod maps;
 mod pods;
 mod quality;
 mod services;
@@ -11,32 +10,53 @@ use serde_json::{Value, json};
 use crate::Context;
 use crate::reset::{take, unset};
 use crate::row::{NameRule, Row};
+use crate::validation::core::{self as rules, claims, configs, endpoints, events, nodes, quotas, services as service_rules, volumes};
+use crate::validation::pods as pod_rules;
+
+pub(crate) use quality::class_of as quality_of_pod;
 
 pub(super) const ROWS: &[Row] = &[
+    Row::new("", "configmaps").checked(configs::validate_config_map, configs::validate_config_map_update),
+    Row::new("", "endpoints").checked(endpoints::validate, endpoints::validate_update),
+    Row { name: NameRule::PathSegment, ..Row::new("", "events").checked(events::validate_core, events::validate_core_update) },
+    Row::new("", "limitranges").checked(quotas::validate_range, quotas::validate_range_update),
     Row {
-        validate: Some(maps::validate_config_map),
-        validate_update: Some(maps::validate_config_map_update),
-        ..Row::new("", "configmaps")
+        name: NameRule::Label,
+        create: Some(create_namespace),
+        update: Some(update_namespace),
+        ..Row::new("", "namespaces").checked(rules::validate_namespace, rules::validate_namespace_update)
     },
-    Row::new("", "endpoints"),
-    Row::new("", "events"),
-    Row::new("", "limitranges"),
-    Row { name: NameRule::Label, create: Some(create_namespace), update: Some(update_namespace), ..Row::new("", "namespaces") },
-    Row { keeps_status_on_create: true, ..Row::new("", "nodes") },
-    Row { create: Some(create_claim), update: Some(update_claim), ..Row::new("", "persistentvolumeclaims") },
-    Row { create: Some(create_volume), update: Some(update_volume), ..Row::new("", "persistentvolumes") },
-    Row { create: Some(pods::create), update: Some(pods::update), ..Row::new("", "pods").with_generation() },
-    Row::new("", "podtemplates").bumped_by(&["/template"]),
-    Row::new("", "replicationcontrollers").with_generation(),
-    Row::new("", "resourcequotas"),
+    Row { keeps_status_on_create: true, ..Row::new("", "nodes").checked(nodes::validate, nodes::validate_update) },
     Row {
-        update: Some(update_secret),
-        validate: Some(maps::validate_secret),
-        validate_update: Some(maps::validate_secret_update),
-        ..Row::new("", "secrets")
+        create: Some(create_claim),
+        update: Some(update_claim),
+        ..Row::new("", "persistentvolumeclaims").checked(claims::validate, claims::validate_update)
     },
-    Row { create: Some(clean_references), update: Some(|_, _, new, c| clean_references(new, c)), ..Row::new("", "serviceaccounts") },
-    Row { name: NameRule::Dns1035, update: Some(services::update), ..Row::new("", "services") },
+    Row {
+        create: Some(create_volume),
+        update: Some(update_volume),
+        ..Row::new("", "persistentvolumes").checked(volumes::validate, volumes::validate_update)
+    },
+    Row {
+        create: Some(pods::create),
+        update: Some(pods::update),
+        ..Row::new("", "pods").with_generation().checked(pod_rules::validate, pod_rules::validate_update)
+    },
+    Row::new("", "podtemplates").bumped_by(&["/template"]).checked(rules::validate_template, rules::validate_template_update),
+    Row::new("", "replicationcontrollers").with_generation().checked(rules::validate_controller, rules::validate_controller_update),
+    Row::new("", "resourcequotas").checked(quotas::validate_quota, quotas::validate_quota_update),
+    Row { update: Some(update_secret), ..Row::new("", "secrets").checked(configs::validate_secret, configs::validate_secret_update) },
+    Row {
+        create: Some(clean_references),
+        update: Some(|_, _, new, c| clean_references(new, c)),
+        validate_update: Some(rules::validate_account_update),
+        ..Row::new("", "serviceaccounts")
+    },
+    Row {
+        name: NameRule::Label,
+        update: Some(services::update),
+        ..Row::new("", "services").checked(service_rules::validate, service_rules::validate_update)
+    },
 ];
 
 const NAMESPACE_FINALIZER: &str = "kubernetes";

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
+use crate::validation::core::events;
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -13,7 +14,7 @@ const RESOURCE: &str = "resource.k8s.io";
 pub(super) const ROWS: &[Row] = &[
     Row::new("autoscaling", "horizontalpodautoscalers").with_generation(),
     Row::new("coordination.k8s.io", "leases"),
-    Row::new("events.k8s.io", "events"),
+    Row::new("events.k8s.io", "events").checked(events::validate, events::validate_update),
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "flowschemas").with_generation() },
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "prioritylevelconfigurations").with_generation() },
     Row::new("node.k8s.io", "runtimeclasses"),

@@ -9,7 +9,7 @@ const COUNTED: [&str; 2] = ["cpu", "memory"];
 
 type Sums<'a> = BTreeMap<&'a str, Quantity>;
 
-pub(super) fn class_of(pod: &Value) -> &'static str {
+pub(crate) fn class_of(pod: &Value) -> &'static str {
     let spec = &pod["spec"];
     let (mut requests, mut limits) = (Sums::new(), Sums::new());
     let mut is_guaranteed = true;

@@ -1,0 +1,294 @@
+//! How validation walks a tree: a place in it, and the faults found there.
+//!
+//! A place knows its way from the root but writes it out only when something is wrong, so that checking a good object makes no text.
+
+use std::rc::Rc;
+
+use object::field::{Error, Path};
+use serde_json::Value;
+
+use crate::row::NameRule;
+use crate::{go_json, metadata};
+
+enum Step<'a> {
+    Field(&'a str),
+    Index(usize),
+    Key(&'a str),
+}
+
+struct Way<'a> {
+    up: Option<Rc<Way<'a>>>,
+    step: Step<'a>,
+}
+
+impl Way<'_> {
+    fn path(&self) -> Path {
+        let above = self.up.as_ref().map_or_else(Path::default, |up| up.path());
+        match self.step {
+            Step::Field(name) => above.child(name),
+            Step::Index(index) => above.index(index),
+            Step::Key(key) => above.key(key),
+        }
+    }
+}
+
+/// A value, null when there is none, and the way to it.
+#[derive(Clone)]
+pub(crate) struct At<'a> {
+    pub(crate) value: &'a Value,
+    way: Option<Rc<Way<'a>>>,
+}
+
+impl<'a> At<'a> {
+    pub(crate) fn root(value: &'a Value) -> Self {
+        At { value, way: None }
+    }
+
+    fn step(&self, value: &'a Value, step: Step<'a>) -> Self {
+        At { value, way: Some(Rc::new(Way { up: self.way.clone(), step })) }
+    }
+
+    pub(crate) fn get(&self, name: &'a str) -> Self {
+        self.step(&self.value[name], Step::Field(name))
+    }
+
+    /// The place of one thing with the value of another: upstream's paths do not always lead to what they speak of.
+    pub(crate) fn with(&self, value: &'a Value) -> Self {
+        At { value, way: self.way.clone() }
+    }
+
+    /// Another name for a place: upstream's paths do not always follow the fields.
+    pub(crate) fn named(&self, name: &'a str) -> Self {
+        self.step(self.value, Step::Field(name))
+    }
+
+    /// The same value under another last name.
+    pub(crate) fn renamed(&self, name: &'a str) -> Self {
+        let up = self.way.as_ref().and_then(|way| way.up.clone());
+        At { value: self.value, way: Some(Rc::new(Way { up, step: Step::Field(name) })) }
+    }
+
+    pub(crate) fn key(&self, key: &'a str) -> Self {
+        self.step(&self.value[key], Step::Key(key))
+    }
+
+    pub(crate) fn at(&self, index: usize) -> Self {
+        self.step(&self.value[index], Step::Index(index))
+    }
+
+    /// The items of a list; none of anything else.
+    pub(crate) fn items(&self) -> impl Iterator<Item = At<'a>> + use<'a> {
+        let way = self.clone();
+        self.list().iter().enumerate().map(move |(i, item)| way.step(item, Step::Index(i)))
+    }
+
+    /// The entries of a map; none of anything else.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, At<'a>)> + use<'a> {
+        let way = self.clone();
+        self.value.as_object().into_iter().flatten().map(move |(key, value)| (key.as_str(), way.step(value, Step::Key(key))))
+    }
+
+    pub(crate) fn list(&self) -> &'a [Value] {
+        self.value.as_array().map_or(&[], Vec::as_slice)
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.value.as_object().map_or_else(|| self.list().len(), serde_json::Map::len)
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    pub(crate) fn is_set(&self) -> bool {
+        !self.value.is_null()
+    }
+    pub(crate) fn text(&self) -> &'a str {
+        self.value.as_str().unwrap_or("")
+    }
+    pub(crate) fn has_text(&self) -> bool {
+        !self.text().is_empty()
+    }
+    pub(crate) fn int(&self) -> i64 {
+        self.value.as_i64().unwrap_or(0)
+    }
+    pub(crate) fn is_true(&self) -> bool {
+        self.value == &Value::Bool(true)
+    }
+    pub(crate) fn is_false(&self) -> bool {
+        self.value == &Value::Bool(false)
+    }
+    pub(crate) fn path(&self) -> Path {
+        self.way.as_ref().map_or_else(Path::default, |way| way.path())
+    }
+}
+
+impl PartialEq<str> for At<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.text() == other
+    }
+}
+
+impl PartialEq<&str> for At<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.text() == *other
+    }
+}
+
+pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+pub(crate) const IMMUTABLE: &str = "field is immutable";
+
+/// The faults found so far, in order; and those of rules that upstream generates from the types, which come after all others.
+#[derive(Default)]
+pub(crate) struct Faults(pub(crate) Vec<Error>, Vec<Error>);
+
+impl Faults {
+    /// All of them. Upstream says each thing once, but for what its generated rules find again.
+    pub(crate) fn into_list(self) -> Vec<Error> {
+        let mut list: Vec<Error> = Vec::with_capacity(self.0.len() + self.1.len());
+        for fault in self.0 {
+            if !list.contains(&fault) {
+                list.push(fault);
+            }
+        }
+        list.extend(self.1);
+        list
+    }
+    /// What `check` finds comes after all that is found at once.
+    pub(crate) fn later(&mut self, check: impl FnOnce(&mut Self)) {
+        let mut found = Faults::default();
+        check(&mut found);
+        self.1.append(&mut found.0);
+        self.1.append(&mut found.1);
+    }
+    pub(crate) fn required(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::required(&at.path(), detail));
+    }
+    pub(crate) fn forbidden(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::forbidden(&at.path(), detail));
+    }
+    /// Shows the value as it is in the tree; an absent one as Go's zero must be shown with `invalid_as`.
+    pub(crate) fn invalid(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), at.value.clone(), detail));
+    }
+    pub(crate) fn invalid_as(&mut self, at: &At<'_>, shown: impl Into<Value>, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), shown, detail));
+    }
+    /// Shows the value as one of a type of upstream's.
+    pub(crate) fn invalid_go(&mut self, at: &At<'_>, type_name: &str, value: &Value, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), Value::Null, detail).showing(go_json::compact(type_name, value)));
+    }
+    /// Shows a list of values of a type of upstream's.
+    pub(crate) fn invalid_go_list(&mut self, at: &At<'_>, type_name: &str, detail: impl Into<String>) {
+        let items: Vec<String> = at.list().iter().map(|item| go_json::compact(type_name, item)).collect();
+        let shown = if at.is_set() { format!("[{}]", items.join(",")) } else { "null".to_owned() };
+        self.0.push(Error::invalid(&at.path(), Value::Null, detail).showing(shown));
+    }
+    /// Says nothing of the value.
+    pub(crate) fn invalid_omitted(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), Value::Null, detail).omitting());
+    }
+    pub(crate) fn invalid_text(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), at.text(), detail));
+    }
+    pub(crate) fn invalid_int(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.0.push(Error::invalid(&at.path(), at.int(), detail));
+    }
+    /// One fault for each thing wrong with a text.
+    pub(crate) fn each(&mut self, at: &At<'_>, details: Vec<String>) {
+        for detail in details {
+            self.invalid_text(at, detail);
+        }
+    }
+    pub(crate) fn each_as(&mut self, at: &At<'_>, shown: &str, details: Vec<String>) {
+        for detail in details {
+            self.invalid_as(at, shown, detail);
+        }
+    }
+    pub(crate) fn not_supported(&mut self, at: &At<'_>, supported: &[&str]) {
+        self.0.push(Error::not_supported(&at.path(), at.text(), supported));
+    }
+    pub(crate) fn not_found(&mut self, at: &At<'_>) {
+        self.0.push(Error::not_found(&at.path(), at.text()));
+    }
+    pub(crate) fn duplicate(&mut self, at: &At<'_>) {
+        self.0.push(Error::duplicate(&at.path(), at.value.clone()));
+    }
+    pub(crate) fn duplicate_as(&mut self, at: &At<'_>, shown: impl Into<Value>) {
+        self.0.push(Error::duplicate(&at.path(), shown));
+    }
+    pub(crate) fn too_long(&mut self, at: &At<'_>, max_bytes: usize) {
+        self.0.push(Error::too_long(&at.path(), max_bytes));
+    }
+    pub(crate) fn too_many(&mut self, at: &At<'_>, max: usize) {
+        self.0.push(Error::too_many(&at.path(), at.len(), max));
+    }
+
+    // The checks that recur everywhere.
+
+    /// Whether there is a text.
+    pub(crate) fn need_text(&mut self, at: &At<'_>) -> bool {
+        if !at.has_text() {
+            self.required(at, "");
+        }
+        at.has_text()
+    }
+    pub(crate) fn need_time(&mut self, at: &At<'_>) {
+        self.need_text(at);
+    }
+    pub(crate) fn not_negative(&mut self, at: &At<'_>) {
+        if at.int() < 0 {
+            self.invalid_int(at, NOT_NEGATIVE);
+        }
+    }
+    /// A text of the list, or nothing at all.
+    pub(crate) fn one_of(&mut self, at: &At<'_>, supported: &[&str]) {
+        if at.is_set() && !supported.contains(&at.text()) {
+            self.not_supported(at, supported);
+        }
+    }
+    /// A text of the list, required.
+    pub(crate) fn need_one_of(&mut self, at: &At<'_>, supported: &[&str]) {
+        if self.need_text(at) {
+            self.one_of(at, supported);
+        }
+    }
+    pub(crate) fn label(&mut self, at: &At<'_>) {
+        self.each(at, object::names::label_faults(at.text()));
+    }
+    pub(crate) fn subdomain(&mut self, at: &At<'_>) {
+        self.each(at, object::names::subdomain_faults(at.text()));
+    }
+    pub(crate) fn qualified_name(&mut self, at: &At<'_>) {
+        self.each(at, object::names::qualified_name_faults(at.text()));
+    }
+    /// `metadata` of a whole object of one of upstream's own kinds, as on create.
+    pub(crate) fn metadata(&mut self, object: &At<'_>, is_namespaced: bool, rule: NameRule) {
+        let path = Path::new("metadata");
+        self.0.extend(metadata::validate(object.value, is_namespaced, rule, &path));
+        self.0.extend(metadata::validate_finalizer_domains(object.value, &path));
+    }
+    pub(crate) fn immutable(&mut self, old: &At<'_>, new: &At<'_>) {
+        self.0.extend(metadata::validate_immutable(old.value, new.value, &new.path()));
+    }
+    /// The same, showing the value as one of a type of upstream's.
+    pub(crate) fn immutable_go(&mut self, old: &At<'_>, new: &At<'_>, type_name: &str) {
+        if crate::equality::is_semantically_equal(old.value, new.value) {
+            return;
+        }
+        let shown = if new.is_set() { go_json::compact(type_name, new.value) } else { "null".to_owned() };
+        self.0.push(Error::invalid(&new.path(), Value::Null, IMMUTABLE).showing(shown));
+    }
+    pub(crate) fn labels(&mut self, at: &At<'_>) {
+        if !at.is_empty() {
+            self.0.extend(metadata::validate_labels(at.value, &at.path()));
+        }
+    }
+    pub(crate) fn annotations(&mut self, at: &At<'_>) {
+        if !at.is_empty() {
+            self.0.extend(metadata::validate_annotations(at.value, &at.path()));
+        }
+    }
+    pub(crate) fn selector(&mut self, at: &At<'_>) {
+        if at.is_set() {
+            self.0.extend(metadata::validate_label_selector(at.value, true, &at.path()));
+        }
+    }
+}

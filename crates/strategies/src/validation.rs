@@ -1,0 +1,9 @@
+//! What is wrong with objects and their changes, in upstream's texts, paths and order. One module an API group.
+//!
+//! A rule takes a place in the tree and adds what it finds (`check`). Metadata comes before, for every kind (`metadata`).
+
+pub(crate) mod apps;
+pub(crate) mod batch;
+pub(crate) mod certificates;
+pub(crate) mod core;
+pub(crate) mod pods;
