@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use net_link::pod::PodNetwork as Links;
@@ -14,6 +14,7 @@ use pod_plan::effect::Failure;
 use tokio::sync::{Semaphore, watch};
 
 use crate::seams::{Image, Images, PodNetwork};
+use crate::start::locked;
 
 /// Pulls at once; more only share the line and the disk.
 const PULLS_MAX: usize = 5;
@@ -27,11 +28,20 @@ pub struct HostImages {
     clock: Clock,
     pulls: Semaphore,
     changed: watch::Sender<u64>,
+    /// Ids of images pulled since the start. Others were built, pushed or imported here and may exist nowhere else.
+    pulled: Mutex<HashSet<String>>,
 }
 
 impl HostImages {
     pub fn new(store: ImageStore, registries: Registries, clock: Clock) -> Self {
-        HostImages { store, registries, clock, pulls: Semaphore::new(PULLS_MAX), changed: watch::Sender::default() }
+        HostImages {
+            store,
+            registries,
+            clock,
+            pulls: Semaphore::new(PULLS_MAX),
+            changed: watch::Sender::default(),
+            pulled: Mutex::default(),
+        }
     }
 
     /// Counts pulls and removals made here.
@@ -55,6 +65,7 @@ fn image(found: &oci_image::Image) -> Image {
         working_dir: config.working_dir.clone(),
         user: config.user.clone(),
         stop_signal: config.stop_signal.clone(),
+        was_pulled: false,
     }
 }
 
@@ -78,6 +89,7 @@ impl Images for HostImages {
             match self.store.pull(reference, &self.registries, credentials, &|_, _, _| {}).await {
                 Ok(found) => {
                     self.changed.send_modify(|n| *n += 1);
+                    locked(&self.pulled).insert(found.id.to_string());
                     Ok(Arc::new(image(&found)))
                 }
                 Err(e) => Err(failure(reference, &e)),
@@ -86,7 +98,9 @@ impl Images for HostImages {
     }
 
     fn list(&self) -> Vec<Arc<Image>> {
-        self.store.list().iter().map(|found| Arc::new(image(found))).collect()
+        let pulled = locked(&self.pulled);
+        let one = |found: &Arc<oci_image::Image>| Image { was_pulled: pulled.contains(&found.id.to_string()), ..image(found) };
+        self.store.list().iter().map(|found| Arc::new(one(found))).collect()
     }
 
     fn forget(&self, image: &Image) -> Result<(), String> {

@@ -164,6 +164,12 @@ impl PodTask {
             self.pod = pod;
         }
         self.is_content_old |= mail.has_new_content;
+        if let Volumes::Failed { retry_at } = &mut self.memory.volumes
+            && mail.has_new_content
+        {
+            // What was missing may be there now.
+            *retry_at = self.node.now();
+        }
         self.is_gone |= mail.is_gone;
         if mail.eviction.is_some() && self.memory.eviction.is_none() {
             self.memory.eviction = mail.eviction;

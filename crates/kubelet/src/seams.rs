@@ -32,6 +32,8 @@ pub struct Image {
     pub working_dir: String,
     pub user: String,
     pub stop_signal: String,
+    /// This node agent pulled it, and may do so again: only such images are removed to make room.
+    pub was_pulled: bool,
 }
 
 pub trait Images: Send + Sync + 'static {

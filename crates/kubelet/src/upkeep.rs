@@ -19,6 +19,8 @@ use crate::start::locked;
 /// Upstream: `imageGCHighThresholdPercent`; freeing goes on to the lower one.
 const IMAGES_FREED_ABOVE_PERCENT: i64 = 85;
 const IMAGES_FREED_TO_PERCENT: i64 = 80;
+/// However full a disk is by its percentage, this much left is enough for now.
+const DISK_AMPLE_BYTES: i64 = 20 << 30;
 const IMAGES_INTERVAL: std::time::Duration = std::time::Duration::from_secs(300);
 /// Upstream: `imageMinimumGCAge`.
 const IMAGE_AGE_MIN: std::time::Duration = std::time::Duration::from_secs(120);
@@ -65,11 +67,11 @@ impl UsedImages {
             }
         }
         let Some((total, available)) = storage(&node.config.root_dir).filter(|(total, _)| *total > 0) else { return };
-        if (total - available) * 100 / total < IMAGES_FREED_ABOVE_PERCENT {
+        if (total - available) * 100 / total < IMAGES_FREED_ABOVE_PERCENT || available > DISK_AMPLE_BYTES {
             return;
         }
         let mut wanted = total - available - total / 100 * IMAGES_FREED_TO_PERCENT;
-        let mut idle: Vec<_> = images.iter().filter(|i| !in_use.contains(i.shown.as_str())).collect();
+        let mut idle: Vec<_> = images.iter().filter(|i| i.was_pulled && !in_use.contains(i.shown.as_str())).collect();
         idle.retain(|i| self.0.get(&i.id).is_some_and(|seen| now.duration_since(*seen) >= IMAGE_AGE_MIN));
         idle.sort_by_key(|i| self.0.get(&i.id).copied());
         for image in idle {

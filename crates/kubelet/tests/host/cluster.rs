@@ -47,9 +47,9 @@ pub(crate) struct Cluster {
     pub(crate) runtime: Arc<EmbeddedRuntime>,
     pub(crate) address: SocketAddr,
     pub(crate) authority: Authority,
-    server: Arc<ApiServer>,
+    pub(crate) server: Arc<ApiServer>,
     informers: Informers,
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     cgroup: String,
     agent: Option<JoinHandle<()>>,
     server_pair: KeyPair,
@@ -221,7 +221,6 @@ impl Cluster {
             let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
         }
         let _ = std::fs::remove_dir_all(&self.directory);
-        let _ = &self.server;
     }
 }
 

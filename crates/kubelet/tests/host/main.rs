@@ -1,12 +1,13 @@
 //! The node agent on a real kernel: the API server over a memory store, real processes, volumes, probes and streams.
 //!
 //! Needs root and a static busybox (Debian: busybox-static); says so and passes where they are missing. Arguments: parts of
-//! test names to run; `bench` measures starts.
+//! test names to run; `bench` measures starts, `serve` keeps a cluster to be looked at.
 
 mod bench;
 mod client;
 mod cluster;
 mod life;
+mod serve;
 mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
     }
     if args.iter().any(|arg| arg == "bench") {
         bench::run();
+        return ExitCode::SUCCESS;
+    }
+    if args.iter().any(|arg| arg == "serve") {
+        serve::run();
         return ExitCode::SUCCESS;
     }
     let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();

@@ -55,7 +55,7 @@ pub(super) fn serve(io: impl AsyncRead + AsyncWrite + Send + 'static) -> mpsc::R
     tokio::spawn(write_all(writer, to_write));
     tokio::spawn(async move {
         if let Err(e) = read_all(BufReader::new(reader), opened, frames).await {
-            tracing::debug!(error = %e, "a SPDY connection broke off");
+            tracing::debug!(error = %e, "a SPDY connection broke off")
         }
     });
     streams
