@@ -88,7 +88,7 @@ impl Cluster {
             address: "127.0.0.1:6443".into(),
             kubelet_tls: Some(kubelet_tls),
         });
-        server.bootstrap(&[loopback()], 6443).await.expect("bootstraps");
+        server.bootstrap(&["192.0.2.10".parse().expect("an address")], 6443).await.expect("bootstraps");
         let groups = vec!["system:masters".to_owned(), "system:authenticated".to_owned()];
         let client = Client::new(Arc::new(server.local(UserInfo { name: "admin".into(), groups, ..UserInfo::default() })));
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}});
