@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::quality;
 use crate::Context;
 use crate::reset::{take, unset};
+use crate::validation::pods::{APP_ARMOR, APP_ARMOR_PROFILE_MAX};
 
 pub(super) fn create(pod: &mut Value, _: &Context<'_>) {
     pod["status"] = json!({"phase": "Pending"});
@@ -15,6 +16,7 @@ pub(super) fn create(pod: &mut Value, _: &Context<'_>) {
             "message": "Scheduling is blocked due to non-empty scheduling gates"}]);
     }
     merge_label_keys(pod);
+    copy_app_armor(pod);
     default_pod_resources(pod);
     pod["status"]["qosClass"] = Value::from(quality::class_of(pod));
 }
@@ -177,6 +179,40 @@ fn default_pod_resources(pod: &mut Value) {
     for (list, map) in [("requests", requests), ("limits", limits)] {
         if !map.is_empty() {
             spec["resources"][list] = Value::Object(map);
+        }
+    }
+}
+
+/// The old annotation becomes the field, unless it says nothing that can be read or only what the pod says as a whole.
+fn copy_app_armor(pod: &mut Value) {
+    if pod["spec"]["os"]["name"] == "windows" {
+        return;
+    }
+    let annotations = pod["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let of_pod = pod["spec"]["securityContext"]["appArmorProfile"].clone();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in list_mut(&mut pod["spec"], list) {
+            let name = container["name"].as_str().unwrap_or("");
+            let Some(profile) = annotations.get(&format!("{APP_ARMOR}{name}")).and_then(Value::as_str).and_then(app_armor_profile) else {
+                continue;
+            };
+            let own = container.get("securityContext").and_then(|context| context.get("appArmorProfile"));
+            if own.is_none_or(Value::is_null) && profile != of_pod {
+                container["securityContext"]["appArmorProfile"] = profile;
+            }
+        }
+    }
+}
+
+/// The field that says what an annotation says; none where it would not be a valid one.
+fn app_armor_profile(annotation: &str) -> Option<Value> {
+    match annotation {
+        "unconfined" => Some(json!({"type": "Unconfined"})),
+        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
+        _ => {
+            let file = annotation.strip_prefix("localhost/")?;
+            let is_valid = !file.is_empty() && file.trim() == file && file.len() <= APP_ARMOR_PROFILE_MAX;
+            is_valid.then(|| json!({"type": "Localhost", "localhostProfile": file}))
         }
     }
 }

@@ -80,9 +80,10 @@ fn validate_seccomp(at: &At<'_>, faults: &mut Faults) {
     }
 }
 
+/// The longest path there is, without the final zero.
+pub(crate) const APP_ARMOR_PROFILE_MAX: usize = 4095;
+
 fn validate_app_armor(at: &At<'_>, faults: &mut Faults) {
-    /// The longest path there is, without the final zero.
-    const PROFILE_MAX: usize = 4095;
     if !at.is_set() {
         return;
     }
@@ -95,8 +96,8 @@ fn validate_app_armor(at: &At<'_>, faults: &mut Faults) {
             } else if !profile.has_text() {
                 faults.required(&profile, "must be set when AppArmor type is Localhost");
             }
-            if profile.text().len() > PROFILE_MAX {
-                faults.too_long(&profile, PROFILE_MAX);
+            if profile.text().len() > APP_ARMOR_PROFILE_MAX {
+                faults.too_long(&profile, APP_ARMOR_PROFILE_MAX);
             }
         }
         "RuntimeDefault" | "Unconfined" => {
