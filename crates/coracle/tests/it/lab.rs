@@ -10,7 +10,7 @@ const CORACLE: &str = env!("CARGO_BIN_EXE_coracle");
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Lab {
-    namespaces: Child,
+    namespaces: Namespaces,
     pub(crate) dir: PathBuf,
     kubectl: Option<PathBuf>,
 }
@@ -24,45 +24,92 @@ pub(crate) fn is_possible() -> bool {
     is_root
 }
 
+/// How a second host is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Between {
+    /// Both are on one link: routes lead from host to host.
+    Link,
+    /// A router, which knows nothing of pods: the hosts need a tunnel.
+    Router,
+}
+
+/// A second host of a cluster, and how both are reached from each other.
+pub(crate) struct Second {
+    pub(crate) lab: Lab,
+    /// IPv4 and IPv6, of the first and of the second.
+    pub(crate) addresses: [[&'static str; 2]; 2],
+    _router: Option<Namespaces>,
+}
+
 impl Lab {
     pub(crate) fn new() -> Self {
+        Lab::with_uplink(50)
+    }
+
+    /// The host's number on a network of its own, which leads nowhere: other hosts are met on other links.
+    fn with_uplink(number: u8) -> Self {
         static N: AtomicU32 = AtomicU32::new(0);
         let n = N.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("coracle-lab-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the temporary folder is writable");
-        let namespaces = Command::new("unshare")
-            .args(["-n", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep infinity"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare is there");
-        let mut lab = Lab { namespaces, dir, kubectl: kubectl() };
-        let mut ready = [0u8; 6];
-        std::io::Read::read_exact(lab.namespaces.stdout.as_mut().expect("piped"), &mut ready).expect("the namespaces are made");
-        let set_up = "ip link set lo up; ip link add up0 type veth peer name up1; ip addr add 192.0.2.50/24 dev up0; \
-                      ip -6 addr add 2001:db8::50/64 dev up0 nodad; ip link set up0 up; ip link set up1 up; \
-                      ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1";
-        lab.run("sh", &["-ec", set_up]);
+        let lab = Lab { namespaces: Namespaces::new(), dir, kubectl: kubectl() };
+        lab.shell(&format!(
+            "ip link set lo up; ip link add up0 type veth peer name up1; ip addr add 192.0.2.{number}/24 dev up0; \
+             ip -6 addr add 2001:db8::{number}/64 dev up0 nodad; ip link set up0 up; ip link set up1 up; \
+             ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1"
+        ));
         lab
     }
 
-    /// A second host on a link with this one: this one is 198.51.100.1 and 2001:db8:1::1 there, the new one ends in 2.
-    pub(crate) fn neighbour(&self) -> Self {
-        let other = Lab::new();
-        let far = other.namespaces.id();
-        let here = format!(
-            "ip link add lan type veth peer name lan netns {far}; ip link set lan up; \
-             ip addr add 198.51.100.1/24 dev lan; ip -6 addr add 2001:db8:1::1/64 dev lan nodad"
-        );
-        self.run("sh", &["-ec", &here]);
-        other.run("sh", &["-ec", "ip link set lan up; ip addr add 198.51.100.2/24 dev lan; ip -6 addr add 2001:db8:1::2/64 dev lan nodad"]);
-        other
+    pub(crate) fn second_host(&self, between: Between) -> Second {
+        let far = Lab::with_uplink(51);
+        match between {
+            Between::Link => {
+                self.shell(&format!("ip link add lan type veth peer name lan netns {}", far.namespaces.id()));
+                self.join_lan("198.51.100.1", "2001:db8:1::1");
+                far.join_lan("198.51.100.2", "2001:db8:1::2");
+                let addresses = [["198.51.100.1", "2001:db8:1::1"], ["198.51.100.2", "2001:db8:1::2"]];
+                Second { lab: far, addresses, _router: None }
+            }
+            Between::Router => {
+                let router = Namespaces::new();
+                let ends = [("near", self.namespaces.id()), ("far", far.namespaces.id())];
+                router.shell(&ends.map(|(name, host)| format!("ip link add {name} type veth peer name lan netns {host}; ")).concat());
+                router.shell(
+                    "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; \
+                     ip addr add 198.51.100.254/24 dev near; ip addr add 2001:db8:1::fe/64 dev near nodad; ip link set near up; \
+                     ip addr add 203.0.113.254/24 dev far; ip addr add 2001:db8:2::fe/64 dev far nodad; ip link set far up",
+                );
+                self.join_lan("198.51.100.1", "2001:db8:1::1");
+                self.shell("ip route add 203.0.113.0/24 via 198.51.100.254; ip route add 2001:db8:2::/64 via 2001:db8:1::fe");
+                far.join_lan("203.0.113.2", "2001:db8:2::2");
+                far.shell("ip route add 198.51.100.0/24 via 203.0.113.254; ip route add 2001:db8:1::/64 via 2001:db8:2::fe");
+                let addresses = [["198.51.100.1", "2001:db8:1::1"], ["203.0.113.2", "2001:db8:2::2"]];
+                Second { lab: far, addresses, _router: Some(router) }
+            }
+        }
+    }
+
+    fn join_lan(&self, ipv4: &str, ipv6: &str) {
+        self.shell(&format!("ip addr add {ipv4}/24 dev lan; ip addr add {ipv6}/64 dev lan nodad; ip link set lan up"));
+    }
+
+    /// Runs lines of a shell inside; all must succeed.
+    pub(crate) fn shell(&self, lines: &str) -> String {
+        self.run("sh", &["-ec", lines])
     }
 
     /// A program that runs until the lab ends.
     pub(crate) fn start(&self, program: &str, args: &[&str]) -> Background {
-        let log = std::fs::File::create(self.dir.join("data-agent.log")).expect("writable");
+        let log = std::fs::File::create(self.dir.join("background.log")).expect("writable");
         let child = self.command(program, args).stdout(Stdio::null()).stderr(log).spawn().expect("nsenter is there");
         Background(child)
+    }
+
+    pub(crate) fn start_kubectl(&self, line: &str) -> Background {
+        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let words = words(line);
+        self.start(&program, &words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     pub(crate) fn coracle_program() -> &'static str {
@@ -70,8 +117,8 @@ impl Lab {
     }
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &self.namespaces.id().to_string(), "-n", "-m", program]).args(args);
+        let mut command = self.namespaces.command(program);
+        command.args(args);
         command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("CORACLE_DATA_DIR", self.dir.join("data")).stdin(Stdio::null());
         command
     }
@@ -170,6 +217,44 @@ impl Lab {
     }
 }
 
+/// A process that holds a network and a mount namespace until it is dropped.
+struct Namespaces(Child);
+
+impl Namespaces {
+    fn new() -> Self {
+        let mut child = Command::new("unshare")
+            .args(["-n", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep infinity"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is there");
+        let mut ready = [0u8; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut ready).expect("the namespaces are made");
+        Namespaces(child)
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.id().to_string(), "-n", "-m", program]);
+        command
+    }
+
+    fn shell(&self, lines: &str) {
+        let status = self.command("sh").args(["-ec", lines]).status().expect("nsenter is there");
+        assert!(status.success(), "{lines}: {status}");
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Ends with the test.
 pub(crate) struct Background(Child);
 
@@ -183,8 +268,6 @@ impl Drop for Background {
 impl Drop for Lab {
     fn drop(&mut self) {
         let _ = self.command(CORACLE, &["reset"]).output();
-        let _ = self.namespaces.kill();
-        let _ = self.namespaces.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
