@@ -6,6 +6,8 @@
 
 mod decode;
 mod encode;
+mod source;
+mod tape;
 mod wire;
 
 use std::fmt;
@@ -99,6 +101,22 @@ pub fn encode_message(catalog: &Catalog, ty: TypeId, object: &Value) -> Vec<u8> 
     let mut out = Vec::with_capacity(256);
     encode::message(catalog, ty, object, &mut out);
     out
+}
+
+/// Messages straight from JSON text that is in Go's form already and has no spaces, as `stored` keeps it. One of these serves
+/// object after object.
+#[derive(Debug, Default)]
+pub struct Transcoder {
+    nodes: tape::Nodes,
+}
+
+impl Transcoder {
+    /// The same bytes as `encode_message` of the text's tree, put behind what `out` has.
+    pub fn message(&mut self, catalog: &Catalog, ty: TypeId, json: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let tape = tape::Tape::read(json, &mut self.nodes).ok_or_else(|| Error::Malformed("the text is no JSON".to_owned()))?;
+        encode::message(catalog, ty, tape.root(), out);
+        Ok(())
+    }
 }
 
 /// Puts a message into an envelope.

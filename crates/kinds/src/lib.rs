@@ -57,7 +57,24 @@ impl Type {
         let at = self.by_name.binary_search_by(|i| self.fields[usize::from(*i)].name.as_str().cmp(name)).ok()?;
         Some(&self.fields[usize::from(self.by_name[at])])
     }
+
+    /// The position in `fields`. `place` makes a walk through names in their order cheap; any other order is right too.
+    pub fn position(&self, name: &[u8], place: &mut Place) -> Option<usize> {
+        let name_at = |at: usize| self.by_name.get(at).map(|i| self.fields[usize::from(*i)].name.as_bytes());
+        while name_at(place.0).is_some_and(|next| next < name) {
+            place.0 += 1;
+        }
+        if name_at(place.0) != Some(name) {
+            place.0 = self.by_name.binary_search_by(|i| self.fields[usize::from(*i)].name.as_bytes().cmp(name)).ok()?;
+        }
+        place.0 += 1;
+        Some(usize::from(self.by_name[place.0 - 1]))
+    }
 }
+
+/// How far a walk through the names of a type has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place(usize);
 
 /// One entry of a protobuf message.
 #[derive(Debug)]

@@ -31,14 +31,21 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Writes a nested message in place: its length is not known before it is written, so it is pushed in afterwards.
+/// Writes a nested message in place. Its length is not known before it is written: one byte is kept free for it, which is
+/// enough for most, and what is longer is moved.
 pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_key(out, tag, 2);
     let start = out.len();
+    out.push(0);
     write(out);
-    let mut len = Vec::with_capacity(5);
-    put_varint(&mut len, (out.len() - start) as u64);
-    out.splice(start..start, len);
+    let len = out.len() - start - 1;
+    if len < 0x80 {
+        out[start] = len as u8;
+        return;
+    }
+    let mut digits = Vec::new();
+    put_varint(&mut digits, len as u64);
+    out.splice(start..=start, digits);
 }
 
 #[derive(Clone, Copy)]

@@ -21,8 +21,8 @@ impl Random {
 }
 
 /// An object that touches each shape of field.
-fn sample() -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "a", "labels": {"x": "y"},
+pub(crate) fn sample() -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "a", "labels": {"x": "y"}, "annotations": {"\"a\"": "\\ \n é"},
         "creationTimestamp": "2026-11-22T10:00:00Z", "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {}}}]},
         "spec": {"replicas": 3, "serviceName": "s", "selector": {"matchLabels": {"x": "y"}}, "template": {"metadata": {}, "spec": {
             "containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}, "livenessProbe": {"httpGet": {"port": "http", "path": "/"}},
@@ -32,6 +32,8 @@ fn sample() -> Value {
 }
 
 fn exercise(bytes: &[u8]) {
+    let ty = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
+    let _ = protobuf::Transcoder::default().message(builtin(), ty, bytes, &mut Vec::new());
     if let Ok((kind, value)) = protobuf::decode(builtin(), bytes) {
         let ty = builtin().type_of(&kind).expect("decoding knew the kind");
         let again = protobuf::encode(builtin(), ty, &value);

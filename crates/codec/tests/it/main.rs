@@ -73,6 +73,26 @@ fn protobuf_is_written_byte_for_byte() {
 }
 
 #[test]
+fn text_becomes_the_same_message_as_its_tree() {
+    let mut transcoder = protobuf::Transcoder::default();
+    check_all("json", &|ty, value, _| same_message(&mut protobuf::Transcoder::default(), ty, value));
+    // Without the vectors: every kind empty, and one that has most shapes.
+    for (i, ty) in builtin().types.iter().enumerate().filter(|(_, ty)| !ty.wire.is_empty()) {
+        let id = TypeId(i as u32);
+        assert_eq!(same_message(&mut transcoder, id, &codec::zero(builtin(), id)), Ok(()), "{}", ty.name);
+    }
+    let stateful_set = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
+    assert_eq!(same_message(&mut transcoder, stateful_set, &hostile::sample()), Ok(()));
+}
+
+fn same_message(transcoder: &mut protobuf::Transcoder, ty: TypeId, value: &Value) -> Result<(), String> {
+    let mut from_text = Vec::new();
+    transcoder.message(builtin(), ty, value.to_string().as_bytes(), &mut from_text).map_err(|e| e.to_string())?;
+    let from_tree = protobuf::encode_message(builtin(), ty, value);
+    if from_text == from_tree { Ok(()) } else { Err(format!("{} bytes from text, {} from the tree", from_text.len(), from_tree.len())) }
+}
+
+#[test]
 fn gos_own_json_is_already_in_gos_form() {
     check_all("json", &|ty, value, bytes| {
         let parsed = json::parse(bytes).map_err(|e| e.to_string())?;
