@@ -15,6 +15,7 @@ use registry::{Answer, Registry};
 use serde_json::json;
 
 use crate::body::Body;
+use crate::messages::Messages;
 use crate::negotiate::{Format, Shape, Wanted};
 use crate::table;
 
@@ -90,6 +91,11 @@ impl Encoder<'_> {
         if self.is_direct() {
             return Ok(response(code, format, Body::whole(self.json_line(stored))));
         }
+        if format == Format::Protobuf
+            && let Some(mut messages) = self.messages()
+        {
+            return Ok(response(code, format, Body::whole(messages.document(self.registry, self.resource, stored)?)));
+        }
         let object = self.registry.decode(self.resource, stored)?;
         let shaped = self.shape_one(object, true);
         Ok(tree(code, &shaped, format))
@@ -98,6 +104,15 @@ impl Encoder<'_> {
     /// Stored bytes are what is sent.
     pub(crate) fn is_direct(&self) -> bool {
         self.wanted.shape == Shape::AsIs && self.wanted.format == Format::Json && registry::convert::is_stored_form(self.resource)
+    }
+
+    /// `None` for what has no protobuf form, such as tables.
+    pub(crate) fn messages(&self) -> Option<Messages> {
+        match self.wanted.shape {
+            Shape::AsIs => Messages::of_objects(self.registry, self.resource),
+            Shape::Metadata(version) => Messages::of_metadata(self.registry, version),
+            Shape::Table(_) => None,
+        }
     }
 
     pub(crate) fn shape_one(&self, object: Value, is_first: bool) -> Value {

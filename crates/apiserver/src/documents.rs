@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::body::Body;
 use crate::call::Call;
 use crate::negotiate::{Format, JSON, wants_aggregated};
-use crate::{ApiServer, answer, discovery, health, version};
+use crate::{ApiServer, answer, discovery, health, metrics, version};
 
 impl ApiServer {
     /// `None`: no such path.
@@ -45,7 +45,10 @@ impl ApiServer {
                 let rest = path.trim_start_matches("/openapi/v3").trim_start_matches('/');
                 return self.openapi.answer(&catalog, rest, call);
             }
-            ["metrics"] => return Ok(Some(metrics_response(&self.metrics.text()))),
+            ["metrics"] => {
+                let text = self.metrics.text() + &metrics::store_text(&self.registry.store().status());
+                return Ok(Some(metrics_response(&text)));
+            }
             [".well-known", "openid-configuration"] => self.openid_configuration(),
             ["openid", "v1", "jwks"] => return Ok(Some(jwks_response(&self.jwks()))),
             _ => return Ok(None),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use object::Value;
+use object::key::GroupVersionKind;
 use object::status::Status;
 use registry::form::Stored;
 use serde_json::json;
@@ -28,16 +29,15 @@ pub(crate) struct Shared {
 struct Document {
     /// Held, so that its address stays its own.
     stored: Stored,
-    version: String,
+    kind: GroupVersionKind,
     bytes: Bytes,
 }
 
 impl Shared {
-    fn find(&self, stored: &Stored, version: &str) -> Option<Bytes> {
+    fn find(&self, stored: &Stored, kind: &GroupVersionKind) -> Option<Bytes> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |d: &&Document| {
-            d.stored.revision == stored.revision && d.stored.bytes.as_ptr() == stored.bytes.as_ptr() && d.version == version
-        };
+        let is_same =
+            |d: &&Document| d.stored.revision == stored.revision && d.stored.bytes.as_ptr() == stored.bytes.as_ptr() && d.kind == *kind;
         recent.iter().rev().find(is_same).map(|d| d.bytes.clone())
     }
 
@@ -64,9 +64,10 @@ impl Frames<'_> {
         }
         let wanted = self.encoder.wanted;
         if let (Shape::Metadata(version), Format::Json) = (wanted.shape, wanted.format) {
-            return Ok(event_line(kind, &answer::partial_text(stored, version)));
+            let object = answer::partial_text(stored, version);
+            return Ok(event_line(kind, object.len(), |text| text.put_slice(&object)));
         }
-        if wanted.format == Format::Protobuf && wanted.shape == Shape::AsIs {
+        if wanted.format == Format::Protobuf && !matches!(wanted.shape, Shape::Table(_)) {
             return Ok(codec::protobuf::watch_frame(kind, &self.document(stored)?).into());
         }
         let object = self.encoder.registry.decode(self.encoder.resource, stored)?;
@@ -75,19 +76,16 @@ impl Frames<'_> {
 
     fn direct(&self, kind: &str, stored: &Stored) -> Bytes {
         let prefix = answer::prefix(self.encoder.resource);
-        let mut object = BytesMut::with_capacity(stored.bytes.len() + prefix.len() + 24);
-        answer::put_object(&mut object, &prefix, stored);
-        event_line(kind, &object)
+        event_line(kind, stored.bytes.len() + prefix.len() + 24, |text| answer::put_object(text, &prefix, stored))
     }
 
     fn document(&self, stored: &Stored) -> Result<Bytes, Status> {
-        let version = self.encoder.resource.gvk().api_version();
-        if let Some(bytes) = self.shared.find(stored, &version) {
+        let mut messages = self.encoder.messages().ok_or_else(|| Status::internal("a kind without a protobuf form"))?;
+        if let Some(bytes) = self.shared.find(stored, &messages.kind) {
             return Ok(bytes);
         }
-        let object = self.encoder.registry.decode(self.encoder.resource, stored)?;
-        let bytes: Bytes = answer::protobuf(&object).ok_or_else(|| Status::internal("a kind without a protobuf form"))?.into();
-        self.shared.keep(Document { stored: stored.clone(), version, bytes: bytes.clone() });
+        let bytes = Bytes::from(messages.document(self.encoder.registry, self.encoder.resource, stored)?);
+        self.shared.keep(Document { stored: stored.clone(), kind: messages.kind, bytes: bytes.clone() });
         Ok(bytes)
     }
 
@@ -119,12 +117,12 @@ impl Frames<'_> {
     }
 }
 
-fn event_line(kind: &str, object: &[u8]) -> Bytes {
-    let mut text = BytesMut::with_capacity(object.len() + 40);
+fn event_line(kind: &str, object_len: usize, put_object: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut text = BytesMut::with_capacity(object_len + 40);
     text.put_slice(b"{\"type\":\"");
     text.put_slice(kind.as_bytes());
     text.put_slice(b"\",\"object\":");
-    text.put_slice(object);
+    put_object(&mut text);
     text.put_slice(b"}\n");
     text.freeze()
 }

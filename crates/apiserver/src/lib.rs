@@ -23,6 +23,8 @@ mod json_fault;
 mod limits;
 mod list;
 mod local;
+mod message_list;
+mod messages;
 mod metrics;
 mod negotiate;
 mod openapi;

@@ -1,26 +1,25 @@
 //! Lists, written while they are sent: however long one is, a piece of it is there at a time.
 //!
-//! JSON items are stored bytes behind a prefix; metadata alone is a slice of them. Only tables, converted kinds, YAML and protobuf
-//! need trees, one at a time. Protobuf counts bytes before it sends any, so its messages are gathered first.
+//! JSON items are stored bytes behind a prefix; metadata alone is a slice of them. Only tables, converted kinds and YAML need
+//! trees, one at a time. Protobuf has a file of its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use codec::protobuf;
 use codec::stored::ITEM_PREFIX;
 use futures_util::stream;
 use http::Response;
 use kinds::Resource;
 use object::Value;
-use object::key::GroupVersionKind;
 use object::status::Status;
 use registry::form::Stored;
 use registry::{List, convert};
 use serde_json::json;
 
-use crate::answer::{self, metadata_text, put_object};
+use crate::answer::{self, put_object};
 use crate::body::Body;
+use crate::message_list::MessageList;
 use crate::negotiate::{Format, Shape, Wanted};
 use crate::{ApiServer, table};
 
@@ -63,7 +62,10 @@ impl Listing {
             Shape::Table(style) => Item::Row(style),
         };
         match self.wanted.format {
-            Format::Protobuf if !matches!(item, Item::Row(_)) => return self.protobuf().await,
+            Format::Protobuf if !matches!(item, Item::Row(_)) => {
+                let body = MessageList::new(self)?.body().await?;
+                return Ok(answer::response(200, Format::Protobuf, body));
+            }
             Format::Yaml => {
                 let text = Writer::new(self, item).whole().concat();
                 let value: Value = serde_json::from_slice(&text).map_err(Status::internal)?;
@@ -95,35 +97,6 @@ impl Listing {
             metadata["remainingItemCount"] = Value::from(remaining);
         }
         metadata
-    }
-
-    async fn protobuf(self) -> Result<Response<Body>, Status> {
-        let catalog = self.server.registry.catalog();
-        let (kind, list_kind) = match self.wanted.shape {
-            Shape::Metadata(version) => {
-                (GroupVersionKind::new("meta.k8s.io", version, "PartialObjectMetadata"), "PartialObjectMetadataList".to_owned())
-            }
-            _ => (self.resource.gvk(), self.resource.list_kind.clone()),
-        };
-        let type_id = catalog.type_of(&kind).ok_or_else(|| Status::internal(format!("no type for {kind}")))?;
-        let mut messages = Vec::with_capacity(self.list.records.len());
-        for (i, record) in self.list.records.iter().enumerate() {
-            if i % N_TREES_MAX == 0 {
-                tokio::task::yield_now().await;
-            }
-            let object = match self.wanted.shape {
-                Shape::Metadata(_) => serde_json::from_slice(&metadata_text(&Stored::from(&**record))).map_err(Status::internal)?,
-                _ => self.server.registry.decode(&self.resource, &Stored::from(&**record))?,
-            };
-            messages.push(protobuf::encode_message(&catalog, type_id, &object));
-        }
-        let meta = protobuf::ListMeta {
-            resource_version: &self.list.revision.0.to_string(),
-            continue_token: &self.list.continue_token,
-            remaining_item_count: self.list.remaining.and_then(|n| i64::try_from(n).ok()),
-        };
-        let bytes = protobuf::list(&kind.api_version(), &list_kind, &meta, messages.iter().map(Vec::as_slice));
-        Ok(answer::response(200, Format::Protobuf, Body::whole(bytes)))
     }
 }
 

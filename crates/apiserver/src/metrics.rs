@@ -143,3 +143,13 @@ impl Metrics {
         out
     }
 }
+
+/// The store's own figures; upstream's stand at etcd.
+pub(crate) fn store_text(status: &store::Status) -> String {
+    let Some(log) = &status.log else { return String::new() };
+    format!(
+        "# HELP coracle_store_syncs_total Times the store's files were synced to disk.\n# TYPE coracle_store_syncs_total counter\ncoracle_store_syncs_total {}\n\
+         # HELP coracle_store_keys Objects in the store.\n# TYPE coracle_store_keys gauge\ncoracle_store_keys {}\n",
+        log.n_syncs, status.n_keys
+    )
+}

@@ -3,6 +3,7 @@
 //! A line is `METHOD path [body]`, left out of the transcript when `quiet` stands before it; `as NAME [GROUP...]` changes the user of the lines behind it, `header NAME VALUE` adds a header
 //! to the next line. The transcript has the code and the body, without uids and times.
 
+mod formats;
 mod objects;
 mod reading;
 mod users;

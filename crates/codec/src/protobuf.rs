@@ -121,15 +121,20 @@ impl Transcoder {
 
 /// Puts a message into an envelope.
 pub fn close(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
-    let mut type_meta = Vec::new();
-    put_bytes(&mut type_meta, 1, api_version.as_bytes());
-    put_bytes(&mut type_meta, 2, kind.as_bytes());
-    let mut out = Vec::with_capacity(message.len() + type_meta.len() + 32);
-    out.extend_from_slice(MAGIC);
-    put_bytes(&mut out, 1, &type_meta);
+    let mut out = head(api_version, kind);
+    out.reserve(message.len() + 16);
     put_bytes(&mut out, 2, message);
-    put_bytes(&mut out, 3, b"");
-    put_bytes(&mut out, 4, b"");
+    out.extend_from_slice(TAIL);
+    out
+}
+
+/// An envelope up to its message.
+fn head(api_version: &str, kind: &str) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    wire::put_message(&mut out, 1, |out| {
+        put_bytes(out, 1, api_version.as_bytes());
+        put_bytes(out, 2, kind.as_bytes());
+    });
     out
 }
 
@@ -141,8 +146,18 @@ pub struct ListMeta<'a> {
     pub remaining_item_count: Option<i64>,
 }
 
-/// A list document from its items' messages. All list kinds have the same two fields.
-pub fn list<'a>(api_version: &str, list_kind: &str, meta: &ListMeta<'_>, items: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+/// What a list of items' messages costs in all, to be added up before any of it is written.
+pub fn item_len(message_len: usize) -> usize {
+    wire::bytes_len(2, message_len)
+}
+
+/// One item of a list, from its message. All list kinds have the same two fields.
+pub fn put_item(out: &mut Vec<u8>, message: &[u8]) {
+    put_bytes(out, 2, message);
+}
+
+/// A list document up to its first item; `items_len` is the sum of its items' `item_len`.
+pub fn list_head(api_version: &str, list_kind: &str, meta: &ListMeta<'_>, items_len: usize) -> Vec<u8> {
     let mut list_meta = Vec::new();
     put_bytes(&mut list_meta, 1, b"");
     put_bytes(&mut list_meta, 2, meta.resource_version.as_bytes());
@@ -152,11 +167,14 @@ pub fn list<'a>(api_version: &str, list_kind: &str, meta: &ListMeta<'_>, items: 
     }
     let mut message = Vec::new();
     put_bytes(&mut message, 1, &list_meta);
-    for item in items {
-        put_bytes(&mut message, 2, item);
-    }
-    close(api_version, list_kind, &message)
+    let mut out = head(api_version, list_kind);
+    wire::put_len(&mut out, 2, message.len() + items_len);
+    out.extend_from_slice(&message);
+    out
 }
+
+/// What closes every document: two fields that nobody uses and everybody writes.
+pub const TAIL: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
 
 /// One frame of a watch: the length in four bytes, then a bare `WatchEvent` around the object's document.
 pub fn watch_frame(event_type: &str, document: &[u8]) -> Vec<u8> {

@@ -26,9 +26,21 @@ pub(super) fn put_double(out: &mut Vec<u8>, tag: u32, n: f64) {
 }
 
 pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
-    put_key(out, tag, 2);
-    put_varint(out, bytes.len() as u64);
+    put_len(out, tag, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// What stands before so many bytes.
+pub(super) fn put_len(out: &mut Vec<u8>, tag: u32, len: usize) {
+    put_key(out, tag, 2);
+    put_varint(out, len as u64);
+}
+
+/// What `put_bytes` writes for so many bytes.
+pub(super) fn bytes_len(tag: u32, len: usize) -> usize {
+    let mut before = Vec::with_capacity(16);
+    put_len(&mut before, tag, len);
+    before.len() + len
 }
 
 /// Writes a nested message in place. Its length is not known before it is written: one byte is kept free for it, which is
