@@ -115,11 +115,31 @@ impl Lab {
         Ok(ticks / TICKS_PER_SECOND)
     }
 
-    /// A numeric line of the server's file in /proc, such as `VmRSS` of `status`.
-    pub(crate) fn server_figure(&self, file: &str, name: &str) -> Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.server_pid()?))?;
+    /// A line of the server's memory account: `VmRSS`, or `VmHWM` for its peak.
+    pub(crate) fn server_mebibytes(&self, name: &str) -> Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.server_pid()?))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        Ok(line.and_then(|rest| rest.split_whitespace().next()).ok_or_else(|| format!("no `{name}` in {file}"))?.parse()?)
+        let kibibytes: f64 = line.and_then(|rest| rest.split_whitespace().next()).ok_or_else(|| format!("no `{name}`"))?.parse()?;
+        Ok(kibibytes / 1024.0)
+    }
+
+    /// The peak starts anew from what is held now.
+    pub(crate) fn forget_server_peak(&self) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.server_pid()?), "5")?)
+    }
+
+    pub(crate) fn restart(&self) -> Result<()> {
+        self.coracle(&["down"])?;
+        self.coracle(&["up"]).map(drop)
+    }
+
+    /// Ends the cluster and all it made; the next client starts another.
+    pub(crate) fn clear(&self) -> Result<()> {
+        if self.kubeconfig().exists() {
+            self.coracle(&["reset"])?;
+            std::fs::remove_file(self.kubeconfig())?;
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::lab::{IMAGE, Lab, PATIENCE, timed};
-use crate::table::{Row, percentile};
+use crate::table::{Bar, Row, percentile};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const N_PODS: usize = 30;
@@ -80,9 +80,9 @@ pub(crate) fn pod_starts(lab: &Lab) -> Result<Vec<Row>> {
     let together = lab.runtime.block_on(at_once(&client))?;
     delete_all_pods(lab)?;
     Ok(vec![
-        Row::less_is_better("pod create → Running, 30 in turn, p50", "s", Some(0.70), "≤ 0.15", percentile(&single, 0.5)),
-        Row::less_is_better("the same, p99", "s", Some(1.0), "≤ 0.4", percentile(&single, 0.99)),
-        Row::less_is_better("30 pods at once, all Running", "s", Some(8.3), "≤ 2", together),
+        Row::new("pod create → Running, 30 in turn, p50", "s", Some(0.70), Bar::AtMost(0.15), percentile(&single, 0.5)),
+        Row::new("the same, p99", "s", Some(1.0), Bar::AtMost(0.4), percentile(&single, 0.99)),
+        Row::new("30 pods at once, all Running", "s", Some(8.3), Bar::AtMost(2.0), together),
     ])
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn container_restart(lab: &Lab) -> Result<Vec<Row>> {
         seconds.push(lab.runtime.block_on(one)?);
     }
     delete_all_pods(lab)?;
-    Ok(vec![Row::less_is_better("container killed → running again, p50 of 5", "s", Some(0.393), "≤ 0.15", percentile(&seconds, 0.5))])
+    Ok(vec![Row::new("container killed → running again, p50 of 5", "s", Some(0.393), Bar::AtMost(0.15), percentile(&seconds, 0.5))])
 }
 
 /// A number of seconds that no other process on the machine sleeps for.
@@ -207,14 +207,14 @@ pub(crate) fn apply_to_answer(lab: &Lab) -> Result<Vec<Row>> {
     }
     delete_all_pods(lab)?;
     Ok(vec![
-        Row::less_is_better(
+        Row::new(
             "`kubectl apply` → first answer through the Service, p50 of 5",
             "s",
             Some(1.365),
-            "≤ 0.7",
+            Bar::AtMost(0.7),
             percentile(&from_start, 0.5),
         ),
-        Row::less_is_better("the same, from kubectl's end", "s", None, "≤ 0.3", percentile(&from_end, 0.5)),
+        Row::new("the same, from kubectl's end", "s", None, Bar::AtMost(0.3), percentile(&from_end, 0.5)),
     ])
 }
 
@@ -238,8 +238,8 @@ pub(crate) fn pod_replacement(lab: &Lab) -> Result<Vec<Row>> {
     let mut failed = String::new();
     write!(failed, "last request to a dead pod after its deletion, worst of 5 ({n_lost} failed in all)")?;
     Ok(vec![
-        Row::less_is_better("pod deleted without grace → replacement Ready, p50 of 5", "s", None, "≤ 0.5", percentile(&seconds, 0.5)),
-        Row::less_is_better(&failed, "s", None, "say", percentile(&lost, 1.0)),
+        Row::new("pod deleted without grace → replacement Ready, p50 of 5", "s", None, Bar::AtMost(0.5), percentile(&seconds, 0.5)),
+        Row::new(failed, "s", None, Bar::Less, percentile(&lost, 1.0)),
     ])
 }
 
@@ -292,8 +292,8 @@ pub(crate) fn exec(lab: &Lab) -> Result<Vec<Row>> {
     delete_all_pods(lab)?;
     let (raw, whole) = (percentile(&raw, 0.5), percentile(&whole, 0.5));
     Ok(vec![
-        Row::less_is_better("`kubectl get --raw /version`, p50 of 20", "ms", Some(95.0), "-", raw),
-        Row::less_is_better("`kubectl exec POD -- true`, p50 of 20", "ms", Some(185.0), "-", whole),
-        Row::less_is_better("exec beyond the raw get", "ms", Some(90.0), "≤ 30", whole - raw),
+        Row::new("`kubectl get --raw /version`, p50 of 20", "ms", Some(95.0), Bar::Less, raw),
+        Row::new("`kubectl exec POD -- true`, p50 of 20", "ms", Some(185.0), Bar::Less, whole),
+        Row::new("exec beyond the raw get", "ms", Some(90.0), Bar::AtMost(30.0), whole - raw),
     ])
 }

@@ -67,11 +67,11 @@ pub(crate) fn fetch_clients() -> Result<(), String> {
     done(Command::new("python3").args(["-c", UNPACK, CLIENTS, KUBECTL_SHA256]))
 }
 
-fn cargo(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     done(Command::new(env!("CARGO")).args(arguments))
 }
 
-fn done(command: &mut Command) -> Result<(), String> {
+pub(crate) fn done(command: &mut Command) -> Result<(), String> {
     let shown = format!("`{} …`", command.get_program().to_string_lossy());
     match command.status() {
         Ok(status) if status.success() => Ok(()),

@@ -1,14 +1,17 @@
 //! Chores of the house: `cargo xtask ci` is what continuous integration runs.
 
+mod bench;
 mod ci;
 mod conformance;
 mod gen_facts;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ci | clients | conformance OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
+const USAGE: &str =
+    "usage: cargo xtask ci | clients | bench [MEASURE...] | conformance OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
   ci           install what tests need, check the formatting, run all tests
   clients      fetch the real kubectl and Helm into target/clients
+  bench        build for release and print the table of measures beside upstream's figures (root; docs/BENCHMARKS.md)
   conformance  judge coracle by upstream's suite
   gen-facts    renew the committed fact tables, once per Kubernetes minor
     --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["ci"] => ci::run(),
         ["clients"] => ci::fetch_clients(),
+        ["bench", ref measures @ ..] => bench::run(measures),
         ["conformance", ref options @ ..] => conformance::run(options),
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
