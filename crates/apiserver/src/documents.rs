@@ -41,6 +41,7 @@ impl ApiServer {
                 let rest = path.trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
                 return Ok(Some(health::answer(self, parts[0], rest, &call.query)));
             }
+            ["openapi", "v2"] => return self.openapi.answer_v2(&catalog, call),
             ["openapi", "v3", ..] => {
                 let rest = path.trim_start_matches("/openapi/v3").trim_start_matches('/');
                 return self.openapi.answer(&catalog, rest, call);
@@ -118,6 +119,7 @@ fn other_paths() -> Vec<String> {
         "/healthz",
         "/livez",
         "/metrics",
+        "/openapi/v2",
         "/openapi/v3",
         "/openapi/v3/",
         "/openid/v1/jwks",

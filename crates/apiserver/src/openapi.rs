@@ -1,4 +1,5 @@
-//! `/openapi/v3`: the index, and a document a group-version, each made when it is first asked for and kept compressed.
+//! `/openapi/v2`, one document, and `/openapi/v3`, an index and a document a group-version: each made when it is first asked
+//! for, as JSON or protobuf, and kept compressed.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -17,10 +18,34 @@ use crate::call::Call;
 use crate::negotiate::Format;
 use crate::{answer, compress};
 
-/// Compressed documents by path: 84 KB in all for the built-in kinds.
+/// What stands in for a path of v3 where the v2 document is meant.
+const V2: &str = "v2";
+
+/// Compressed documents by path and form.
 #[derive(Default)]
 pub(crate) struct Documents {
-    kept: Mutex<HashMap<String, Bytes>>,
+    kept: Mutex<HashMap<(String, Form), Bytes>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    Json,
+    Protobuf,
+}
+
+impl Form {
+    /// The first accepted one that there is. Upstream's clients write an `@` where media types allow none.
+    fn wanted(accept: Option<&str>, version: &str) -> Option<Form> {
+        let accept = accept.unwrap_or("*/*");
+        accept.split(',').find_map(|clause| match clause.split(';').next().unwrap_or("").trim() {
+            "*/*" | "application/*" | "application/json" => Some(Form::Json),
+            media => (media.replace('@', ".") == protobuf_type(version)).then_some(Form::Protobuf),
+        })
+    }
+}
+
+fn protobuf_type(version: &str) -> String {
+    format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf")
 }
 
 impl Documents {
@@ -33,6 +58,19 @@ impl Documents {
         if !codec::openapi::document_paths(catalog).iter().any(|known| known == path) {
             return Ok(None);
         }
+        self.versioned(catalog, path, "v3", call)
+    }
+
+    pub(crate) fn answer_v2(&self, catalog: &Catalog, call: &Call) -> Result<Option<Response<Body>>, Status> {
+        self.versioned(catalog, V2, V2, call)
+    }
+
+    fn versioned(&self, catalog: &Catalog, path: &str, version: &str, call: &Call) -> Result<Option<Response<Body>>, Status> {
+        let Some(form) = Form::wanted(call.header(header::ACCEPT), version) else {
+            let mut response = answer::text(406, "");
+            response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+            return Ok(Some(response));
+        };
         let hash = hash(catalog, path);
         let etag = HeaderValue::from_str(&format!("\"{hash}\"")).map_err(Status::internal)?;
         let asked = call.query.get("hash").unwrap_or("");
@@ -45,9 +83,12 @@ impl Documents {
         let mut response = if call.headers.get(header::IF_NONE_MATCH) == Some(&etag) {
             answer::response(304, Format::Json, Body::empty())
         } else {
-            self.whole(catalog, path, compress::is_accepted(call))?
+            self.whole(catalog, path, form, compress::is_accepted(call))?
         };
         let headers = response.headers_mut();
+        if form == Form::Protobuf {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&protobuf_type(version)).map_err(Status::internal)?);
+        }
         headers.insert(header::ETAG, etag);
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
         if !asked.is_empty() {
@@ -57,8 +98,8 @@ impl Documents {
         Ok(Some(response))
     }
 
-    fn whole(&self, catalog: &Catalog, path: &str, as_gzip: bool) -> Result<Response<Body>, Status> {
-        let packed = self.packed(catalog, path)?;
+    fn whole(&self, catalog: &Catalog, path: &str, form: Form, as_gzip: bool) -> Result<Response<Body>, Status> {
+        let packed = self.packed(catalog, path, form)?;
         if !as_gzip {
             let mut plain = Vec::new();
             GzDecoder::new(&packed[..]).read_to_end(&mut plain).map_err(Status::internal)?;
@@ -69,16 +110,25 @@ impl Documents {
         Ok(response)
     }
 
-    fn packed(&self, catalog: &Catalog, path: &str) -> Result<Bytes, Status> {
-        if let Some(packed) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+    fn packed(&self, catalog: &Catalog, path: &str, form: Form) -> Result<Bytes, Status> {
+        let key = (path.to_owned(), form);
+        if let Some(packed) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(packed.clone());
         }
-        let document = codec::openapi::document(catalog, path, &codec::openapi::NoDescriptions).ok_or_else(Status::no_such_path)?;
-        let text = serde_json::to_vec(&document).map_err(Status::internal)?;
+        let descriptions = descriptions::Upstream::unpack();
+        let document = if path == V2 {
+            codec::openapi::document_v2(catalog, &descriptions)
+        } else {
+            codec::openapi::document(catalog, path, &descriptions).ok_or_else(Status::no_such_path)?
+        };
+        let plain = match form {
+            Form::Json => serde_json::to_vec(&document).map_err(Status::internal)?,
+            Form::Protobuf => codec::openapi::to_protobuf(&document),
+        };
         let mut packed = Vec::new();
-        GzEncoder::new(&text[..], Compression::default()).read_to_end(&mut packed).map_err(Status::internal)?;
+        GzEncoder::new(&plain[..], Compression::default()).read_to_end(&mut packed).map_err(Status::internal)?;
         let packed = Bytes::from(packed);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), packed.clone());
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(key, packed.clone());
         Ok(packed)
     }
 }
@@ -88,7 +138,7 @@ fn hash(catalog: &Catalog, path: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(env!("CARGO_PKG_VERSION"));
     digest.update(path);
-    for resource in catalog.resources.iter().filter(|r| path.ends_with(&r.version)) {
+    for resource in catalog.resources.iter().filter(|r| path == V2 || path.ends_with(&r.version)) {
         digest.update(&resource.plural);
     }
     digest.finalize().iter().map(|byte| format!("{byte:02X}")).collect()

@@ -4,10 +4,15 @@
 //! `fieldValidation`); SDK generators read all of it. Descriptions come from outside: the catalog holds facts, no sentences.
 //! Invariant: what stands in a document is what the catalog says; there is no list of kinds here.
 
+mod gnostic;
 mod paths;
 mod schema;
+mod sentences;
 #[cfg(test)]
 mod tests;
+mod v2;
+
+pub use v2::document_v2;
 
 use kinds::Catalog;
 use serde_json::{Map, Value, json};
@@ -30,9 +35,12 @@ impl Descriptions for NoDescriptions {
     }
 }
 
+const OPENID_CONFIGURATION: &str = ".well-known/openid-configuration";
+const JWKS: &str = "openid/v1/jwks";
+
 /// The paths under `/openapi/v3/` that have a document: `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`.
 pub fn document_paths(catalog: &Catalog) -> Vec<String> {
-    let mut paths = vec!["api".to_owned(), "apis".to_owned(), "version".to_owned()];
+    let mut paths = [OPENID_CONFIGURATION, "api", "apis", JWKS, "version"].map(str::to_owned).to_vec();
     for group in &catalog.groups {
         if !group.name.is_empty() {
             paths.push(format!("apis/{}", group.name));
@@ -55,10 +63,22 @@ pub fn index(catalog: &Catalog, hash: &dyn Fn(&str) -> String) -> Value {
     json!({"paths": paths})
 }
 
+/// A document of either version in its protobuf form.
+pub fn to_protobuf(document: &Value) -> Vec<u8> {
+    gnostic::encode(if document.get("swagger").is_some() { "v2.Document" } else { "v3.Document" }, document)
+}
+
 /// The document of one path, or none when nothing is served there.
 pub fn document(catalog: &Catalog, path: &str, descriptions: &dyn Descriptions) -> Option<Value> {
     let mut builder = Builder { catalog, schemas: schema::Schemas::new(catalog, descriptions) };
     let paths = match path.split('/').collect::<Vec<_>>()[..] {
+        [".well-known", "openid-configuration"] => {
+            let id = "getServiceAccountIssuerOpenIDConfiguration";
+            builder.single(&format!("/{path}/"), "WellKnown", id, "", &["application/json"])
+        }
+        ["openid", "v1", "jwks"] => {
+            builder.single(&format!("/{path}/"), "openid", "getServiceAccountIssuerOpenIDKeyset", "", &["application/jwk-set+json"])
+        }
         ["version"] => builder.single("/version/", "version", "getCodeVersion", paths::VERSION_INFO, &["application/json"]),
         ["api"] => builder.single("/api/", "core", "getCoreAPIVersions", paths::API_VERSIONS, &paths::MEDIA_TYPES),
         ["apis"] => builder.single("/apis/", "apis", "getAPIVersions", paths::API_GROUP_LIST, &paths::MEDIA_TYPES),
@@ -71,15 +91,20 @@ pub fn document(catalog: &Catalog, path: &str, descriptions: &dyn Descriptions) 
         ["apis", group, version] => builder.group_version(group, version)?,
         _ => return None,
     };
-    Some(json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "1.37"},
-        "paths": paths,
-        "components": {
-            "schemas": builder.schemas.into_value(path),
-            "securitySchemes": {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}},
-        },
-    }))
+    let mut components = json!({"securitySchemes": {"BearerToken": bearer_token()}});
+    let schemas = builder.schemas.into_value(path);
+    if schemas.as_object().is_some_and(|schemas| !schemas.is_empty()) {
+        components["schemas"] = schemas;
+    }
+    Some(json!({"openapi": "3.0.0", "info": info(), "paths": paths, "components": components}))
+}
+
+fn info() -> Value {
+    json!({"title": "Kubernetes", "version": "1.37"})
+}
+
+fn bearer_token() -> Value {
+    json!({"type": "apiKey", "description": "A token in the Authorization header", "name": "authorization", "in": "header"})
 }
 
 struct Builder<'a> {

@@ -16,7 +16,8 @@ use kinds::{Catalog, TypeId};
 use object::key::GroupVersionKind;
 use serde_json::Value;
 
-use wire::{Reader, put_bytes, put_int};
+use wire::Reader;
+pub(crate) use wire::{put_bytes, put_double, put_int, put_message};
 
 /// What every document starts with.
 pub const MAGIC: &[u8] = b"k8s\0";

@@ -4,7 +4,7 @@ use kinds::{Catalog, Field, Resource, Shape, Subresource};
 use object::key::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
-use super::{Builder, root_of};
+use super::{Builder, root_of, sentences};
 
 pub(super) const API_VERSIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions";
 pub(super) const API_GROUP_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList";
@@ -79,7 +79,8 @@ struct Operation {
 }
 
 fn parameter(name: &str, place: &str, ty: &str) -> Value {
-    let mut parameter = json!({"name": name, "in": place, "schema": {"type": ty, "uniqueItems": true}});
+    let schema = json!({"type": ty, "uniqueItems": true});
+    let mut parameter = json!({"name": name, "in": place, "description": sentences::of_parameter(name), "schema": schema});
     if place == "path" {
         parameter["required"] = Value::Bool(true);
     }
@@ -88,6 +89,18 @@ fn parameter(name: &str, place: &str, ty: &str) -> Value {
 
 fn query(parameters: &[(&str, &str)]) -> impl Iterator<Item = Value> {
     parameters.iter().map(|(name, ty)| parameter(name, "query", ty))
+}
+
+fn text_content(media_types: &[&str]) -> Value {
+    media_types.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}}))).collect::<Map<_, _>>().into()
+}
+
+fn answer(code: &str, content: Value) -> Value {
+    let mut answer = json!({"description": sentences::of_answer(code)});
+    if !content.is_null() {
+        answer["content"] = content;
+    }
+    answer
 }
 
 /// What a path's operations share.
@@ -100,9 +113,10 @@ struct Place<'a> {
 }
 
 impl Builder<'_> {
-    pub(super) fn single(&mut self, path: &str, tag: &str, id: &str, answer: &str, media_types: &[&str]) -> Map<String, Value> {
-        let content = self.content(answer, media_types);
-        let get = json!({"tags": [tag], "operationId": id, "responses": {"200": {"content": content}, "401": {}}});
+    pub(super) fn single(&mut self, path: &str, tag: &str, id: &str, ty: &str, media_types: &[&str]) -> Map<String, Value> {
+        let content = if ty.is_empty() { text_content(media_types) } else { self.content(ty, media_types) };
+        let responses = json!({"200": answer("200", content), "401": answer("401", Value::Null)});
+        let get = json!({"tags": [tag], "operationId": id, "responses": responses});
         Map::from_iter([(path.to_owned(), json!({"get": get}))])
     }
 
@@ -216,16 +230,17 @@ impl Builder<'_> {
             parameters: vec![parameter("pretty", "query", "string")],
             body: json!({
                 "tags": [place.tag], "operationId": id, "responses": responses, "x-kubernetes-action": action,
+                "description": sentences::of_operation(action, kind),
                 "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
             }),
         }
     }
 
-    /// `{"200": ..., "401": {}}` with the same content under each code.
+    /// The same content under each code, and 401 without any.
     fn responses(&mut self, codes: &[&str], ty: &str, media_types: &[&str]) -> Value {
         let content = self.content(ty, media_types);
-        let mut responses: Map<String, Value> = codes.iter().map(|code| ((*code).to_owned(), json!({"content": content}))).collect();
-        responses.insert("401".to_owned(), json!({}));
+        let mut responses: Map<String, Value> = codes.iter().map(|code| ((*code).to_owned(), answer(code, content.clone()))).collect();
+        responses.insert("401".to_owned(), answer("401", Value::Null));
         Value::Object(responses)
     }
 
@@ -276,8 +291,8 @@ impl Builder<'_> {
     }
 
     fn delete(&mut self, place: &Place<'_>, id: &str) -> Operation {
-        let answer = if place.resource.returns_deleted { self.type_name(&place.kind) } else { STATUS.to_owned() };
-        let responses = self.responses(&["200", "202"], &answer, &MEDIA_TYPES);
+        let ty = if place.resource.returns_deleted { self.type_name(&place.kind) } else { STATUS.to_owned() };
+        let responses = self.responses(&["200", "202"], &ty, &MEDIA_TYPES);
         let mut operation = self.operation(place, "delete", id, "delete", responses);
         operation.parameters.extend(query(&DELETE_PARAMETERS));
         operation.body["requestBody"] = json!({"content": self.content(DELETE_OPTIONS, &["*/*"])});
@@ -295,9 +310,7 @@ impl Builder<'_> {
     }
 
     fn text_response(media_types: &[&str]) -> Value {
-        let content: Map<String, Value> =
-            media_types.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}}))).collect();
-        json!({"200": {"content": content}, "401": {}})
+        json!({"200": answer("200", text_content(media_types)), "401": answer("401", Value::Null)})
     }
 
     /// The query parameters an options kind stands for.

@@ -42,6 +42,8 @@ impl<'a> Schemas<'a> {
             };
             if let Some(text) = self.descriptions.of_type(name) {
                 schema["description"] = Value::from(text);
+            } else if let Some(kind) = name.strip_suffix("List").and_then(|n| n.rsplit('.').next()) {
+                schema["description"] = Value::from(format!("A list of objects of kind {kind}, as the server answers it."));
             }
             self.made.insert(name.to_owned(), schema);
         }
@@ -101,10 +103,11 @@ impl<'a> Schemas<'a> {
             }
         }
         if let Some(text) = self.descriptions.of_field(&ty.name, &field.name) {
-            extras["description"] = Value::from(text);
+            extras["description"] = Value::from(with_allowed(text, &field.allowed));
         }
         // OpenAPI 3.0 ignores what stands beside a `$ref`.
-        if schema.get("$ref").is_some() {
+        let stands_alone = extras.as_object().is_some_and(Map::is_empty);
+        if schema.get("$ref").is_some() && !stands_alone {
             schema = json!({"allOf": [schema]});
         }
         if let (Value::Object(schema), Value::Object(extras)) = (&mut schema, extras) {
@@ -135,6 +138,15 @@ impl<'a> Schemas<'a> {
             Shape::Map(item) => json!({"type": "object", "additionalProperties": self.of_shape(owner, item)}),
         }
     }
+}
+
+/// Upstream names the values again in the sentence, for clients that show nothing else.
+fn with_allowed(text: &str, allowed: &[String]) -> String {
+    if allowed.is_empty() {
+        return text.to_owned();
+    }
+    let values: String = allowed.iter().map(|value| format!("\n - `\"{value}\"`")).collect();
+    format!("{text}\n\nPossible enum values:{values}")
 }
 
 fn alternative(other: kinds::SchemaAlternative) -> &'static str {

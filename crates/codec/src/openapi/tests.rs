@@ -21,12 +21,12 @@ fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 #[test]
 fn every_reference_has_its_schema() {
     let paths = document_paths(builtin());
-    assert_eq!(paths.len(), 47);
+    assert_eq!(paths.len(), 49);
     for path in &paths {
         let document = made(path);
         let mut found = Vec::new();
         references(&document, &mut found);
-        assert!(!found.is_empty(), "{path}");
+        assert!(!found.is_empty() || path.contains("openid"), "{path}");
         for reference in found {
             let name = reference.strip_prefix("#/components/schemas/").expect(reference);
             assert!(document["components"]["schemas"].get(name).is_some_and(|s| !s.is_null()), "{path}: {name}");

@@ -15,17 +15,17 @@ fn put_key(out: &mut Vec<u8>, tag: u32, wire_type: u8) {
 }
 
 /// Negative numbers take ten bytes, as Go writes them.
-pub(super) fn put_int(out: &mut Vec<u8>, tag: u32, n: i64) {
+pub(crate) fn put_int(out: &mut Vec<u8>, tag: u32, n: i64) {
     put_key(out, tag, 0);
     put_varint(out, n as u64);
 }
 
-pub(super) fn put_double(out: &mut Vec<u8>, tag: u32, n: f64) {
+pub(crate) fn put_double(out: &mut Vec<u8>, tag: u32, n: f64) {
     put_key(out, tag, 1);
     out.extend_from_slice(&n.to_le_bytes());
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
     put_len(out, tag, bytes.len());
     out.extend_from_slice(bytes);
 }
@@ -45,7 +45,7 @@ pub(super) fn bytes_len(tag: u32, len: usize) -> usize {
 
 /// Writes a nested message in place. Its length is not known before it is written: one byte is kept free for it, which is
 /// enough for most, and what is longer is moved.
-pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_key(out, tag, 2);
     let start = out.len();
     out.push(0);
