@@ -42,7 +42,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         address: format!("127.0.0.1:{port}"),
         kubelet_tls: None,
     });
-    server.bootstrap(&[loopback], port).await?;
+    server.bootstrap(&[IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))], port).await?;
     let kubeconfig = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "try",
         "clusters": [{"name": "try", "cluster": {"server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(authority.certificate_pem())}}],

@@ -143,3 +143,24 @@ fn hash(catalog: &Catalog, path: &str) -> String {
     }
     digest.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Form;
+
+    #[test]
+    fn what_clients_ask_for() {
+        let v2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        let check = |accept: Option<&str>, version: &str, form: Option<&str>| {
+            let wanted = Form::wanted(accept, version).map(|form| if form == Form::Json { "json" } else { "protobuf" });
+            assert_eq!(wanted, form, "{accept:?}");
+        };
+        check(None, "v2", Some("json"));
+        check(Some("*/*"), "v3", Some("json"));
+        check(Some(v2), "v2", Some("protobuf"));
+        check(Some(v2), "v3", None);
+        check(Some("application/com.github.proto-openapi.spec.v3.v1.0+protobuf;q=1"), "v3", Some("protobuf"));
+        check(Some("text/html, application/json"), "v2", Some("json"));
+        check(Some("text/plain"), "v2", None);
+    }
+}
