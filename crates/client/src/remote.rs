@@ -22,9 +22,10 @@ use crate::kubeconfig::{Credentials, Target};
 use crate::transport::{Body, Error, Transport};
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// A peer that vanished is noticed after interval + timeout (client-go: 30 s + 15 s).
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIME_MAX: Duration = Duration::from_secs(15);
+/// A peer that vanished is noticed after interval + timeout. Sooner than client-go's 30 s + 15 s: a node whose link was cut must
+/// not wait for a retransmission of a connection long lost when the link is back.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIME_MAX: Duration = Duration::from_secs(10);
 /// Servers allow at least 100 streams a connection; watches hold theirs, so leave room for short requests.
 const STREAMS_PER_CONNECTION_MAX: usize = 80;
 const WINDOW_BYTES: u32 = 4 << 20;

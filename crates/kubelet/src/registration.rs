@@ -23,23 +23,26 @@ const LEASE_SECONDS: i32 = 40;
 const LEASE_RENEW: Duration = Duration::from_secs(10);
 /// Upstream: `nodeStatusReportFrequency`; what changes is told at once.
 const STATUS_HEARTBEAT: Duration = Duration::from_secs(300);
+/// Upstream: `nodeStatusUpdateFrequency`. The node controller calls a node unknown that it has not heard of; once it is heard
+/// again, the kubelet has to say otherwise, although nothing has changed here.
+const STATUS_LOOK: Duration = Duration::from_secs(10);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(7);
 
 /// Runs until it is dropped. `health` and `images` wake it: the latter counts changes of the image store.
 pub async fn run(node: Arc<Node>, mut health: watch::Receiver<Health>, mut images: watch::Receiver<u64>) {
     let first = health.borrow_and_update().clone();
-    let mut shown = register(&node, &first).await;
-    let leases = tokio::spawn(keep_lease(Arc::clone(&node), shown.metadata.uid.clone().unwrap_or_default()));
+    let registered = register(&node, &first).await;
+    let leases = tokio::spawn(keep_lease(Arc::clone(&node), registered.metadata.uid.unwrap_or_default()));
     let _leases = AbortOnDrop(leases);
     loop {
         tokio::select! {
             Ok(()) = health.changed() => {}
             Ok(()) = images.changed() => {}
-            () = tokio::time::sleep(STATUS_HEARTBEAT) => {}
+            () = tokio::time::sleep(STATUS_LOOK) => {}
         }
         let health = health.borrow_and_update().clone();
-        shown = persist(|| report(&node, &shown, &health)).await;
+        persist(|| report(&node, &health)).await;
     }
 }
 
@@ -67,12 +70,12 @@ async fn register(node: &Node, health: &Health) -> NodeObject {
     let tell = |reason: &'static str, message: String| node.recorder.record(node.origin(), Note::normal(about(node), reason, message));
     tell("Starting", "Starting kubelet.".to_owned());
     let registered = persist(|| register_once(node, health)).await;
-    let shown = persist(|| report(node, &registered, health)).await;
+    persist(|| report(node, health)).await;
     tracing::info!(node = node.config.node_name, "node registered");
     if health.not_ready.is_none() {
         tell("NodeReady", format!("Node {} status is now: NodeReady", node.config.node_name));
     }
-    shown
+    registered
 }
 
 /// Upstream names the node by its name in place of the uid here.
@@ -102,20 +105,21 @@ fn status(node: &Node, health: &Health, before: &[NodeCondition]) -> NodeStatus 
     node_object::status(&node.config, health, &node.images.list(), before, node.now())
 }
 
-/// Writes the status if it is news or the heartbeat is due; answers the node as it then stands.
-async fn report(node: &Node, shown: &NodeObject, health: &Health) -> Result<NodeObject, Error> {
-    let old = shown.status.clone().unwrap_or_default();
+/// Writes the status if it is not what the API has, or the heartbeat is due.
+async fn report(node: &Node, health: &Health) -> Result<(), Error> {
+    let api = Api::<NodeObject>::new(&node.client);
+    let key = ObjectKey::cluster(&node.config.node_name);
+    let old = api.get(&key).await?.status.unwrap_or_default();
     let new = status(node, health, old.conditions.as_deref().unwrap_or_default());
     if !node_object::differs(&overlaid(&old, &new), &old) && !is_stale(&old, node.now()) {
-        return Ok(shown.clone());
+        return Ok(());
     }
     let mut fields = serde_json::to_value(&new).unwrap_or(Value::Null);
     // Addresses merge by type upstream, which loses the second of two families: replaced whole.
     if let Some(Value::Array(addresses)) = fields.get_mut("addresses") {
         addresses.insert(0, json!({"$patch": "replace"}));
     }
-    let key = ObjectKey::cluster(&node.config.node_name);
-    Api::new(&node.client).patch(&key, "status", PatchKind::Strategic, &json!({"status": fields})).await
+    api.patch(&key, "status", PatchKind::Strategic, &json!({"status": fields})).await.map(drop)
 }
 
 /// `old` with all that `new` says; what others wrote (attached volumes, their conditions) stays.
