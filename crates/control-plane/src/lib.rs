@@ -13,6 +13,7 @@ mod nodes;
 mod quotas;
 mod roles;
 mod scheduler;
+mod selection;
 mod services;
 mod signing;
 mod workloads;
@@ -32,6 +33,8 @@ use reconcile::driver::Running;
 use reconcile::{Controller, Driver, Informers, Recorder};
 use tokio::task::JoinHandle;
 
+pub use crate::selection::Selection;
+
 use crate::caches::Caches;
 
 /// The server may come up after us.
@@ -47,6 +50,8 @@ pub struct Options {
     /// Networks that nodes get their shares of; none leaves that to others.
     pub pod_networks: Vec<Pool>,
     pub scheduler: scheduling::Options,
+    /// The names are those in the metrics (`deployment`, `scheduler`).
+    pub controllers: Selection,
 }
 
 /// All controllers at work.
@@ -57,13 +62,19 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Waits until the server answers, then starts every controller.
-    pub async fn start(client: Client, clock: Clock, options: Options) -> Self {
+    /// Waits until the server answers, then starts the controllers; an error names one that is asked for and is none.
+    pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Self, String> {
         let informers = Informers::new(client.clone());
         let (recorder, recorder_task) = Recorder::start(client.clone(), clock.clone());
-        let controllers = controllers(&informers, &client, &clock, options).await;
+        let selection = options.controllers.clone();
+        let mut controllers = controllers(&informers, &client, &clock, options).await;
+        let names: Vec<&str> = controllers.iter().map(|controller| controller.name).collect();
+        if let Some(unknown) = selection.unknown(&names) {
+            return Err(format!("no controller is called `{unknown}`; there are {}", names.join(", ")));
+        }
+        controllers.retain(|controller| selection.takes(controller.name));
         let driver = Driver { client, informers: informers.clone(), clock, recorder };
-        ControlPlane { running: driver.start(controllers), informers, recorder_task }
+        Ok(ControlPlane { running: driver.start(controllers), informers, recorder_task })
     }
 
     /// Finishes what is under way, then ends.

@@ -62,8 +62,9 @@ impl House {
             signer: Some(pki::Authority::create("kubernetes", clock.now()).unwrap()),
             pod_networks: vec![Pool::parse("10.244.0.0/16").unwrap()],
             scheduler: scheduling::Options::default(),
+            controllers: Selection::default(),
         };
-        let control = ControlPlane::start(client.clone(), clock, options).await;
+        let control = ControlPlane::start(client.clone(), clock, options).await.expect("all are known");
         let informers = Informers::new(client.clone());
         House { client, informers, control }
     }

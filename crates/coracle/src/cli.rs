@@ -76,6 +76,9 @@ pub(crate) struct ClusterFlags {
     /// Address other nodes reach this one at [default: that of the default route, or of the first link]
     #[arg(long, value_delimiter = ',')]
     pub(crate) node_ip: Vec<std::net::IpAddr>,
+    /// Controllers to run: `*` is all, `*,-scheduler` all but one, which another program may then be
+    #[arg(long, default_value = "*", allow_hyphen_values = true)]
+    pub(crate) controllers: String,
     /// More to say on standard error: trace, debug, info, warn, error
     #[arg(long, default_value = "info", env = "CORACLE_LOG")]
     pub(crate) log: String,

@@ -120,6 +120,7 @@ pub(crate) struct ServerOptions {
     pub(crate) service_ranges: Ranges,
     pub(crate) node_name: String,
     pub(crate) node_ips: Vec<IpAddr>,
+    pub(crate) controllers: String,
 }
 
 impl ServerOptions {
@@ -133,6 +134,7 @@ impl ServerOptions {
             service_ranges: Ranges::parse("--service-cidr", &flags.service_cidr)?,
             node_name,
             node_ips: flags.node_ip.clone(),
+            controllers: flags.controllers.clone(),
         })
     }
 }

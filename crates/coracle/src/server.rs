@@ -12,7 +12,7 @@ use std::time::Duration;
 use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::Client;
-use control_plane::{ControlPlane, Pool};
+use control_plane::{ControlPlane, Pool, Selection};
 use object::time::Clock;
 use pki::token::TokenKey;
 use pki::{Authority, KeyPair, Leaf};
@@ -77,7 +77,9 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
 
     daemon::notify("STATUS=starting controllers");
     let control_client = client_as(&api, "kube-controller-manager", "system:kube-controller-manager", &[authz::PRIVILEGED_GROUP]);
-    let control = ControlPlane::start(control_client, clock.clone(), control_options(&options, &credentials.authority)).await;
+    let control = ControlPlane::start(control_client, clock.clone(), control_options(&options, &credentials.authority))
+        .await
+        .map_err(|e| Failure::usage(format!("--controllers: {e}")).hint("--controllers '*,-scheduler'"))?;
 
     daemon::notify("STATUS=starting the node");
     let registry_listener = TcpListener::bind(("127.0.0.1", options.registry_port)).await.map_err(|e| {
@@ -192,6 +194,7 @@ fn control_options(options: &ServerOptions, authority: &Authority) -> control_pl
         signer: Some(authority.clone()),
         pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
         scheduler: scheduling::Options::default(),
+        controllers: Selection::parse(&options.controllers),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::Client;
-use control_plane::{ControlPlane, Options};
+use control_plane::{ControlPlane, Options, Selection};
 use jiff::{SignedDuration, Timestamp};
 use object::time::Clock;
 use registry::Registry;
@@ -85,8 +85,9 @@ impl Simulation {
             signer: None,
             pod_networks: Vec::new(),
             scheduler: scheduling::Options::default(),
+            controllers: Selection::default(),
         };
-        let control = ControlPlane::start(client.clone(), clock.clone(), options).await;
+        let control = ControlPlane::start(client.clone(), clock.clone(), options).await.expect("all are known");
         let simulation = Simulation { client, control, writes, nodes: Vec::new(), sick: Sick::default(), crowd: None };
         (simulation, server, clock)
     }

@@ -76,6 +76,7 @@ fn arguments(flags: &ClusterFlags, options: &ServerOptions) -> Vec<String> {
         format!("--pod-cidr={}", flags.pod_cidr),
         format!("--service-cidr={}", flags.service_cidr),
         format!("--node-name={}", options.node_name),
+        format!("--controllers={}", options.controllers),
         format!("--log={}", flags.log),
     ];
     if !options.node_ips.is_empty() {
