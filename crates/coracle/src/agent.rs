@@ -10,7 +10,7 @@ use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::join::{self, JoinToken};
 use crate::options::{Place, Ranges, node_name};
-use crate::{addresses, host_check, node, server};
+use crate::{addresses, host_check, node, registries, server};
 
 pub(crate) async fn run(flags: &AgentFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -27,7 +27,7 @@ pub(crate) async fn run(flags: &AgentFlags) -> Result<(), Failure> {
     let serving = join::serving_certificate(&client, &node_name, &node_ips, &clock).await?;
     let node = node::start(node::Setup {
         images: crate::commands::image::open(&place)?,
-        registries: crate::commands::image::registries(),
+        registries: registries::load(&place)?,
         serving: pki::tls::server(&serving, &joined.authority_pem).map_err(|e| Failure::caused("TLS", &e))?,
         place,
         node_name,

@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Reset(ResetFlags),
     /// Build an image from a Dockerfile
     Build(BuildFlags),
-    /// List, pull, import, push and remove images
+    /// List, pull, import, push, serve and remove images
     Image(ImageFlags),
     /// Build, push, deploy, break and heal a chat: the whole story
     Demo(ClusterFlags),
@@ -155,6 +155,15 @@ pub(crate) enum ImageAction {
     Push { image: String },
     /// Read a docker or OCI archive, or an OCI folder
     Import { path: PathBuf },
+    /// Serve this host's images to others, as a mirror of the registries they come from; in the foreground
+    Serve {
+        /// ADDRESS:PORT to listen on, in plain HTTP
+        #[arg(long)]
+        listen: std::net::SocketAddr,
+        /// NAME:PASSWORD that clients must give
+        #[arg(long)]
+        login: Option<String>,
+    },
     /// Forget images; layers nobody uses go with them
     Rm { images: Vec<String> },
 }

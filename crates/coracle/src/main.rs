@@ -16,6 +16,7 @@ mod listen;
 mod node;
 mod options;
 mod own_objects;
+mod registries;
 mod run_in_container;
 mod server;
 

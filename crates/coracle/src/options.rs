@@ -52,6 +52,10 @@ impl Place {
     pub(crate) fn run_dir(&self) -> PathBuf {
         self.data_dir.join("run")
     }
+    /// The user's own, and so not there at first.
+    pub(crate) fn registries_file(&self) -> PathBuf {
+        self.data_dir.join("registries.yaml")
+    }
     pub(crate) fn log_file(&self) -> PathBuf {
         self.data_dir.join("server.log")
     }

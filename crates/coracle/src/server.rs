@@ -29,7 +29,7 @@ use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::listen::listen;
 use crate::options::ServerOptions;
-use crate::{addresses, host_check, kubeconfig, node, own_objects};
+use crate::{addresses, host_check, kubeconfig, node, own_objects, registries};
 
 /// Upstream's issuer for clusters without another name.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -104,7 +104,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         client: client_as(&api, "kubelet", &user, &["system:nodes", "system:authenticated"]),
         clock: clock.clone(),
         images,
-        registries: crate::commands::image::registries(),
+        registries: registries::load(&options.place)?,
         serving: pki::tls::server(&credentials.kubelet_serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?,
     })
     .await?;

@@ -54,6 +54,12 @@ pub(crate) fn json(status: StatusCode, tree: &Value) -> Answer {
     with_header(answer, "Content-Type", "application/json")
 }
 
+/// Asks for name and password.
+pub(crate) fn challenge() -> Answer {
+    let fault = Fault::new(401, "UNAUTHORIZED", "authentication required".to_owned());
+    with_header(fault.into_answer(), "WWW-Authenticate", "Basic realm=\"coracle\"")
+}
+
 pub(crate) fn with_header(mut answer: Answer, name: &'static str, value: &str) -> Answer {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(http::HeaderName::from_bytes(name.as_bytes()).expect("a literal header name"), value);

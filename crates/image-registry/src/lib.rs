@@ -1,7 +1,8 @@
-//! The built-in registry: the OCI distribution API in front of this host's image store.
+//! The built-in registry: the OCI distribution API in front of this host's image store, in one of two roles.
 //!
-//! What is pushed here is at once an image of the node, under the name `localhost:<port>/<repository>:<tag>`, with no second copy
-//! and no load step. It listens on loopback only and asks for no login: whoever is on this host may push.
+//! As this host's own: what is pushed here is at once an image of the node, under the name `localhost:<port>/<repository>:<tag>`,
+//! with no second copy and no load step. It listens on loopback only and asks for no login: whoever is on this host may push.
+//! As a mirror: whatever the store holds of any registry, for reading, to other hosts; clients say with `ns=` which they mean.
 //! Specification: OCI distribution 1.1; one upload is one open file. Not here: pulling from others (`oci-image`).
 
 mod answer;
@@ -26,14 +27,29 @@ const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub struct Registry {
     store: ImageStore,
-    /// `localhost:32000`: the host part of the names that are made here.
-    host: String,
+    role: Role,
     uploads: Uploads,
+}
+
+enum Role {
+    /// `localhost:32000`: the host part of the names that are made here.
+    Own { host: String },
+    /// Serves names of every host; `Basic …`, when a login is wanted.
+    Mirror { authorization: Option<String> },
 }
 
 impl Registry {
     pub fn new(store: ImageStore, port: u16) -> Arc<Self> {
-        Arc::new(Registry { uploads: Uploads::new(store.clone()), store, host: format!("localhost:{port}") })
+        let role = Role::Own { host: format!("localhost:{port}") };
+        Arc::new(Registry { uploads: Uploads::new(store.clone()), store, role })
+    }
+
+    /// A mirror of every registry the store has images of. With a login (`name:password`) it asks for that.
+    pub fn mirror(store: ImageStore, login: Option<&str>) -> Arc<Self> {
+        use base64::Engine;
+        let role =
+            Role::Mirror { authorization: login.map(|login| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))) };
+        Arc::new(Registry { uploads: Uploads::new(store.clone()), store, role })
     }
 
     /// Serves until the listener fails; each connection is a task of its own.
@@ -63,45 +79,46 @@ impl Registry {
 
     async fn route(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
         let path = request.uri().path().to_owned();
+        let host = match &self.role {
+            Role::Own { host } => host.clone(),
+            Role::Mirror { authorization } => {
+                let given = request.headers().get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+                if authorization.is_some() && authorization.as_deref() != given {
+                    return Ok(answer::challenge());
+                }
+                if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                    return Err(Fault::no_such_method());
+                }
+                uploads::parameter(request.uri().query().unwrap_or(""), "ns").unwrap_or_else(|| "docker.io".to_owned())
+            }
+        };
+        let host = host.as_str();
         let rest = path.strip_prefix("/v2").ok_or_else(Fault::no_such_path)?.trim_start_matches('/').to_owned();
         if rest.is_empty() {
             return Ok(with_header(json(StatusCode::OK, &serde_json::json!({})), "Docker-Distribution-API-Version", "registry/2.0"));
         }
         if rest == "_catalog" {
-            return Ok(self.catalog());
+            return Ok(self.catalog(host));
         }
         if let Some((name, reference)) = split(&rest, "/manifests/") {
-            return self.manifests(request, name, reference).await;
+            return self.manifests(request, host, name, reference).await;
         }
         if let Some((name, upload)) = split(&rest, "/blobs/uploads/").or_else(|| rest.strip_suffix("/blobs/uploads").map(|n| (n, ""))) {
-            let name = self.repository(name)?;
+            let name = repository(host, name)?;
             return self.uploads.handle(request, &name, upload).await;
         }
         if let Some((name, digest)) = split(&rest, "/blobs/") {
-            self.repository(name)?;
+            repository(host, name)?;
             return self.blobs(request.method(), digest);
         }
         match rest.strip_suffix("/tags/list") {
-            Some(name) if request.method() == Method::GET => self.tags(name),
+            Some(name) if request.method() == Method::GET => self.tags(host, name),
             _ => Err(Fault::no_such_path()),
         }
     }
 
-    /// Checks a repository's name and answers it.
-    fn repository(&self, name: &str) -> Result<String, Fault> {
-        Reference::parse(&format!("{}/{name}", self.host))
-            .map_err(|_| Fault::new(400, "NAME_INVALID", format!("invalid repository name `{name}`")))?;
-        Ok(name.to_owned())
-    }
-
-    fn reference(&self, name: &str, reference: &str) -> Result<Reference, Fault> {
-        let joint = if reference.contains(':') { '@' } else { ':' };
-        Reference::parse(&format!("{}/{name}{joint}{reference}", self.host))
-            .map_err(|_| Fault::new(400, "NAME_INVALID", format!("invalid name `{name}` or reference `{reference}`")))
-    }
-
-    fn catalog(&self) -> Answer {
-        let prefix = format!("{}/", self.host);
+    fn catalog(&self, host: &str) -> Answer {
+        let prefix = format!("{host}/");
         let images = self.store.list();
         let mut names: Vec<&str> =
             images.iter().flat_map(|i| &i.names).filter_map(|n| n.strip_prefix(&prefix)?.rsplit_once(':').map(|(n, _)| n)).collect();
@@ -110,16 +127,16 @@ impl Registry {
         json(StatusCode::OK, &serde_json::json!({"repositories": names}))
     }
 
-    fn tags(&self, name: &str) -> Result<Answer, Fault> {
-        let tags = self.store.tags(&format!("{}/{name}", self.host));
+    fn tags(&self, host: &str, name: &str) -> Result<Answer, Fault> {
+        let tags = self.store.tags(&format!("{host}/{name}"));
         if tags.is_empty() {
             return Err(Fault::new(404, "NAME_UNKNOWN", format!("repository `{name}` is not known")));
         }
         Ok(json(StatusCode::OK, &serde_json::json!({"name": name, "tags": tags})))
     }
 
-    async fn manifests(&self, request: Request<Incoming>, name: &str, reference: &str) -> Result<Answer, Fault> {
-        let full = self.reference(name, reference)?;
+    async fn manifests(&self, request: Request<Incoming>, host: &str, name: &str, reference: &str) -> Result<Answer, Fault> {
+        let full = full_name(host, name, reference)?;
         let unknown = || Fault::new(404, "MANIFEST_UNKNOWN", format!("manifest `{reference}` of `{name}` is not known"));
         match *request.method() {
             Method::GET | Method::HEAD => {
@@ -168,6 +185,19 @@ impl Registry {
     }
 }
 
+/// Checks a repository's name and answers it.
+fn repository(host: &str, name: &str) -> Result<String, Fault> {
+    Reference::parse(&format!("{host}/{name}"))
+        .map_err(|_| Fault::new(400, "NAME_INVALID", format!("invalid repository name `{name}`")))?;
+    Ok(name.to_owned())
+}
+
+fn full_name(host: &str, name: &str, reference: &str) -> Result<Reference, Fault> {
+    let joint = if reference.contains(':') { '@' } else { ':' };
+    Reference::parse(&format!("{host}/{name}{joint}{reference}"))
+        .map_err(|_| Fault::new(400, "NAME_INVALID", format!("invalid name `{name}` or reference `{reference}`")))
+}
+
 /// Checks that all a manifest names is here, keeps it, unpacks it when it can run on this host, and names it.
 fn keep_manifest(store: &ImageStore, reference: &Reference, content: &[u8], digest: &Digest) -> Result<(), Fault> {
     let _adding = store.adding()?;
@@ -214,3 +244,6 @@ impl From<Error> for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

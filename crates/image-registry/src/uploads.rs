@@ -147,7 +147,7 @@ fn range_start(request: &Request<Incoming>) -> Option<u64> {
     request.headers().get("Content-Range")?.to_str().ok()?.trim_start_matches("bytes ").split('-').next()?.parse().ok()
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(value.replace("%3A", ":").replace("%3a", ":").replace("%2F", "/").replace("%2f", "/"))
 }

@@ -48,9 +48,9 @@ impl std::fmt::Debug for Credentials {
 #[derive(Clone, Debug)]
 pub struct Registries {
     /// Host, or `*` -> base URLs to try before the registry itself.
-    pub mirrors: BTreeMap<String, Vec<String>>,
+    mirrors: BTreeMap<String, Vec<String>>,
     /// Logins that hold for every pull of this host.
-    pub credentials: Vec<Credentials>,
+    credentials: Vec<Credentials>,
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -72,7 +72,8 @@ impl Registries {
     /// Where to pull from: mirrors first, the registry last.
     pub(crate) fn endpoints(&self, reference: &Reference, credentials: &[Credentials]) -> Vec<Remote> {
         let mirrors = self.mirrors.get(&reference.host).or_else(|| self.mirrors.get("*"));
-        let mut remotes: Vec<Remote> = mirrors.into_iter().flatten().map(|url| self.remote(url, reference, credentials)).collect();
+        let mirror = |url: &String| Remote { query: format!("?ns={}", reference.host), ..self.remote(url, reference, credentials) };
+        let mut remotes: Vec<Remote> = mirrors.into_iter().flatten().map(mirror).collect();
         remotes.push(self.home(reference, credentials));
         remotes
     }
@@ -95,6 +96,7 @@ impl Registries {
         let login = credentials.iter().chain(&self.credentials).find(fits).cloned();
         Remote {
             base: format!("{base}/v2/{}", reference.repository),
+            query: String::new(),
             repository: reference.repository.clone(),
             login,
             authorization: None,
@@ -112,6 +114,8 @@ fn is_local(host: &str) -> bool {
 /// One repository of one registry.
 pub(crate) struct Remote {
     base: String,
+    /// Tells a mirror which registry it stands for, in containerd's way; one mirror may stand for many.
+    query: String,
     repository: String,
     login: Option<Credentials>,
     /// What the registry wanted to see, once it asked.
@@ -136,7 +140,7 @@ impl Remote {
     }
 
     pub(crate) async fn get(&mut self, path: &str, accept: &str) -> Result<Answer, Error> {
-        let url = format!("{}/{path}", self.base);
+        let url = format!("{}/{path}{}", self.base, self.query);
         let response = self.call(&Method::GET, &url, &[(ACCEPT.as_str(), accept)], &|| empty()).await?;
         refuse(&url, response).await
     }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use image_build::{Build, RunRequest, Runner};
 use object::time::Clock;
-use oci_image::{Image, ImageStore, Reference};
+use oci_image::{Image, ImageStore, Reference, Registries};
 
 use crate::cli::BuildFlags;
 use crate::commands::image;
 use crate::failure::Failure;
 use crate::options::Place;
+use crate::registries;
 use crate::run_in_container;
 use crate::say;
 
 pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
     let store = image::open(&place)?;
+    let registries = registries::load(&place)?;
     let mut tags = Vec::new();
     for tag in &flags.tags {
         tags.push(Reference::parse(tag).map_err(|e| Failure::usage(format!("--tag: {e}")))?);
@@ -34,11 +36,11 @@ pub(crate) fn run(flags: &BuildFlags) -> Result<(), Failure> {
         scratch: &scratch.0,
         now: Clock::system().now(),
     };
-    let mut runner = HostRunner { place: place.clone(), store: store.clone() };
+    let mut runner = HostRunner { place: place.clone(), store: store.clone(), registries: registries.clone() };
     let built = image_build::build(&store, &request, &mut runner).map_err(|e| Failure::new(e.to_string()))?;
     say!("{}", built.id);
     for tag in flags.tags.iter().filter(|_| flags.push) {
-        crate::block_on(store.push(tag, &image::registries(), &[], &image::progress()))?
+        crate::block_on(store.push(tag, &registries, &[], &image::progress()))?
             .map_err(|e| Failure::new(format!("built, but not pushed: {e}")).hint(format!("coracle image push {tag}")))?;
         eprintln!("pushed {tag}");
     }
@@ -74,6 +76,7 @@ impl Drop for Scratch {
 struct HostRunner {
     place: Place,
     store: ImageStore,
+    registries: Registries,
 }
 
 impl Runner for HostRunner {
@@ -81,8 +84,8 @@ impl Runner for HostRunner {
         if let Some(image) = self.store.find(name) {
             return Ok(image);
         }
-        let (registries, progress) = (image::registries(), image::progress());
-        crate::block_on(self.store.pull(name, &registries, &[], &progress)).map_err(|e| oci_image::Error::NotFound(e.to_string()))?
+        crate::block_on(self.store.pull(name, &self.registries, &[], &image::progress()))
+            .map_err(|e| oci_image::Error::NotFound(e.to_string()))?
     }
 
     fn run(&mut self, request: &RunRequest<'_>, keep: &mut dyn FnMut(&Path)) -> Result<i32, String> {

@@ -1,14 +1,15 @@
 //! `coracle image`: the host's image store from the command line, with or without a running server.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 
-use oci_image::{ImageStore, Reference, Registries};
+use oci_image::{ImageStore, Reference};
 
 use crate::cli::{ImageAction, ImageFlags};
 use crate::failure::Failure;
 use crate::options::Place;
 use crate::say;
+use crate::{registries, server};
 
 pub(crate) fn run(flags: &ImageFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -16,17 +17,20 @@ pub(crate) fn run(flags: &ImageFlags) -> Result<(), Failure> {
     match &flags.action {
         ImageAction::Ls => list(&store),
         ImageAction::Pull { image } => {
-            let pulled = crate::block_on(store.pull(image, &registries(), &[], &progress()))?.map_err(|e| failed(image, &e))?;
+            let pulled =
+                crate::block_on(store.pull(image, &registries::load(&place)?, &[], &progress()))?.map_err(|e| failed(image, &e))?;
             say!("{}", pulled.id);
         }
         ImageAction::Push { image } => {
-            let digest = crate::block_on(store.push(image, &registries(), &[], &progress()))?.map_err(|e| failed(image, &e))?;
+            let digest =
+                crate::block_on(store.push(image, &registries::load(&place)?, &[], &progress()))?.map_err(|e| failed(image, &e))?;
             say!("{digest}");
         }
         ImageAction::Import { path } => {
             let names = store.import(path).map_err(|e| failed(&path.display().to_string(), &e))?;
             names.iter().for_each(|name| say!("{name}"));
         }
+        ImageAction::Serve { listen, login } => crate::block_on(serve(store, *listen, login.as_deref()))??,
         ImageAction::Rm { images } => {
             for image in images {
                 let reference = Reference::parse(image).map_err(|e| Failure::usage(e.to_string()))?;
@@ -43,8 +47,14 @@ pub(crate) fn open(place: &Place) -> Result<ImageStore, Failure> {
     ImageStore::open(&place.images_dir()).map_err(|e| Failure::new(e.to_string()).hint("run as root, or choose a folder with --data-dir"))
 }
 
-pub(crate) fn registries() -> Registries {
-    Registries::new(BTreeMap::new(), Vec::new(), None)
+/// Until told to stop.
+async fn serve(store: ImageStore, listen: SocketAddr, login: Option<&str>) -> Result<(), Failure> {
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| Failure::caused(format!("cannot listen on {listen}"), &e))?;
+    say!("serving images on {listen}");
+    tokio::select! {
+        ended = image_registry::Registry::mirror(store, login).serve(listener) => ended.map_err(|e| Failure::caused("the mirror ended", &e)),
+        () = server::wait_for_signal() => Ok(()),
+    }
 }
 
 fn failed(what: &str, error: &oci_image::Error) -> Failure {
