@@ -51,5 +51,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestConformance(t *testing.T) {
+	isRecording = *recordDir != ""
 	e2e.RunE2ETests(t)
 }

@@ -1,20 +1,26 @@
-//! The cluster that is judged: somebody's, or a fresh coracle in network and mount namespaces of its own.
+//! The cluster that is judged: somebody's, or a fresh coracle of two nodes with a registry mirror beside it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-pub(crate) enum Cluster {
-    Existing {
-        kubeconfig: PathBuf,
-    },
-    Own {
-        /// Holds the namespaces. It reads from a pipe that only this process holds open, and removes the cluster at its end:
-        /// so nothing stays behind, also when this process is interrupted or killed.
-        keeper: Child,
-        dir: PathBuf,
-        images: BTreeSet<String>,
-    },
+use super::host::Host;
+use super::images;
+
+pub(crate) struct Cluster {
+    kubeconfig: PathBuf,
+    own: Option<Own>,
+}
+
+/// In the order in which things are taken down.
+struct Own {
+    programs: Vec<Running>,
+    /// Test images that the mirror has, by the suite's name for them.
+    images: BTreeSet<&'static str>,
+    _agent: Host,
+    server: Host,
 }
 
 /// Times beside upstream's mean something only of a release; the fast lane takes what tests have built already.
@@ -24,139 +30,119 @@ pub(crate) enum Profile {
     Release,
 }
 
-/// Runs in the namespaces: `$0` is coracle.
-const KEEPER: &str = r#"
-trap '' INT TERM HUP
-ip link set lo up
-ip link add up0 type veth peer name up1
-ip addr add 192.0.2.50/24 dev up0
-ip -6 addr add 2001:db8::50/64 dev up0 nodad
-ip link set up0 up
-ip link set up1 up
-ip route add default via 192.0.2.1
-ip -6 route add default via 2001:db8::1
-echo ready
-read -r _
-exec "$0" reset >/dev/null 2>&1
-"#;
+const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Archives by the name that the suite's table of images has for them.
-const IMAGES: &[(&str, &str)] = &[
-    ("Agnhost", "e2e-test-images_agnhost_2.66.1"),
-    ("AgnhostPrev", "e2e-test-images_agnhost_2.55"),
-    ("BusyBox", "e2e-test-images_busybox_1.37.0-2"),
-    ("Pause", "pause_3.10.2"),
-    ("Nginx", "e2e-test-images_nginx_1.27.0-2"),
-    ("GlibcDnsTesting", "e2e-test-images_glibc-dns-testing_2.1.1"),
-    ("Nautilus", "e2e-test-images_nautilus_1.8"),
-    ("Kitten", "e2e-test-images_kitten_1.8"),
-    ("Nonewprivs", "e2e-test-images_nonewprivs_1.4"),
-    ("APIServer", "e2e-test-images_sample-apiserver_1.29.2"),
-    ("Etcd", "etcd_3.7.0-0"),
-];
+/// What a user writes who has a mirror of everything and a login for one registry.
+const REGISTRIES: &str = r#"
+mirrors:
+  "*": {endpoint: ["http://198.51.100.1:5000"]}
+  gcr.io: {endpoint: ["http://198.51.100.1:5001"]}
+configs:
+  gcr.io/k8s-authenticated-test: {auth: {username: judge, password: judge}}
+"#;
 
 impl Cluster {
     pub(crate) fn existing(kubeconfig: &Path) -> Result<Self, String> {
         let kubeconfig = kubeconfig.canonicalize().map_err(|e| format!("--against {}: {e}", kubeconfig.display()))?;
-        Ok(Cluster::Existing { kubeconfig })
+        Ok(Cluster { kubeconfig, own: None })
     }
 
-    pub(crate) fn start(profile: Profile, out: &Path, cache: &Path) -> Result<Self, String> {
-        build(profile)?;
+    /// A server and an agent, joined by a link; what they say goes to `out`.
+    pub(crate) fn start(coracle: &Path, out: &Path, cache: &Path) -> Result<Self, String> {
+        let program = coracle.display().to_string();
         let dir = std::env::temp_dir().join(format!("coracle-conformance-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        let coracle = coracle(profile)?;
-        let mut keeper = Command::new("setsid")
-            .args(["unshare", "-n", "-m", "--propagation", "private", "sh", "-ec", KEEPER])
-            .arg(&coracle)
-            .env("CORACLE_DATA_DIR", dir.join("data"))
-            .env("KUBECONFIG", dir.join("kubeconfig"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("setsid unshare: {e}; a cluster of its own needs root and util-linux"))?;
-        let mut ready = [0u8; 6];
-        std::io::Read::read_exact(keeper.stdout.as_mut().expect("it is piped"), &mut ready)
-            .map_err(|e| format!("the namespaces could not be made: {e}; this needs root"))?;
-        let mut cluster = Cluster::Own { keeper, dir, images: BTreeSet::new() };
-        cluster.done(&[&coracle.display().to_string(), "up"])?;
-        cluster.import(&coracle, &cache.join("images"))?;
-        // The server writes there from now on; what it says is part of the result.
-        if let Cluster::Own { dir, .. } = &cluster {
-            let _ = std::fs::hard_link(dir.join("data/server.log"), out.join("coracle.log"));
+        let server = Host::start("node-1", coracle, dir.join("1"))?;
+        let agent = Host::start("node-2", coracle, dir.join("2"))?;
+        server.link(&agent)?;
+        for host in [&server, &agent] {
+            let path = host.dir.join("data/registries.yaml");
+            std::fs::write(&path, REGISTRIES).map_err(|e| format!("{}: {e}", path.display()))?;
         }
-        Ok(cluster)
+        // The server writes its log to its own folder, which goes with it.
+        let log = out.join("node-1.log");
+        std::os::unix::fs::symlink(&log, server.dir.join("data/server.log")).map_err(|e| format!("{}: {e}", log.display()))?;
+        let images = images::cached(coracle, cache)?;
+        let mut programs = Vec::new();
+        for (port, login) in [("5000", &[][..]), ("5001", &["--login", "judge:judge"])] {
+            let mut mirror = server.command(coracle);
+            mirror
+                .args(["image", "serve", "--listen", &format!("198.51.100.1:{port}")])
+                .args(login)
+                .env("CORACLE_DATA_DIR", images::store(cache));
+            programs.push(Running::start(&mut mirror, &out.join(format!("mirror-{port}.log")))?);
+        }
+        server.run(&[&program, "up", "--node-ip=198.51.100.1,2001:db8:1::1"])?;
+        let token = server.run(&[&program, "token"])?;
+        let mut join = agent.command(coracle);
+        join.args(["agent", "--server=https://198.51.100.1:6443", "--node-ip=198.51.100.2,2001:db8:1::2", "--token", token.trim()]);
+        programs.push(Running::start(&mut join, &out.join("node-2.log"))?);
+        Ok(Cluster { kubeconfig: server.dir.join("kubeconfig"), own: Some(Own { programs, images, _agent: agent, server }) })
     }
 
-    fn import(&mut self, coracle: &Path, archives: &Path) -> Result<(), String> {
-        for (name, file) in IMAGES {
-            let archive = archives.join(format!("registry.k8s.io_{file}.tar"));
-            if !archive.exists() {
-                continue;
+    /// Returns when every node of an own cluster is Ready.
+    pub(crate) fn wait_ready(&self, kubectl: &Path) -> Result<(), String> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let program = kubectl.display().to_string();
+        let began = Instant::now();
+        loop {
+            let nodes = own.server.run(&[&program, "get", "nodes", "--no-headers"])?;
+            if nodes.lines().filter(|node| node.contains(" Ready ")).count() == 2 {
+                return Ok(());
             }
-            self.done(&[&coracle.display().to_string(), "image", "import", &archive.display().to_string()])?;
-            if let Cluster::Own { images, .. } = self {
-                images.insert((*name).to_owned());
+            if began.elapsed() > JOIN_PATIENCE {
+                return Err(format!("two nodes are not Ready after {} s:\n{nodes}", JOIN_PATIENCE.as_secs()));
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(())
     }
 
     /// The test images that are there; `None` where nobody knows.
-    pub(crate) fn images(&self) -> Option<&BTreeSet<String>> {
-        match self {
-            Cluster::Existing { .. } => None,
-            Cluster::Own { images, .. } => Some(images),
-        }
+    pub(crate) fn images(&self) -> Option<&BTreeSet<&'static str>> {
+        self.own.as_ref().map(|own| &own.images)
     }
 
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
-        match self {
-            Cluster::Existing { kubeconfig } => kubeconfig.clone(),
-            Cluster::Own { dir, .. } => dir.join("kubeconfig"),
-        }
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// A program that runs where the cluster can be reached.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        match self {
-            Cluster::Existing { .. } => Command::new(program),
-            Cluster::Own { keeper, dir, .. } => {
-                let mut command = Command::new("nsenter");
-                command.args(["-t", &keeper.id().to_string(), "-n", "-m", "--"]).arg(program);
-                command.env("CORACLE_DATA_DIR", dir.join("data")).env("KUBECONFIG", dir.join("kubeconfig"));
-                command
-            }
+        match &self.own {
+            None => Command::new(program),
+            Some(own) => own.server.command(program),
         }
-    }
-
-    fn done(&self, words: &[&str]) -> Result<(), String> {
-        let output = self.command(Path::new(words[0])).args(&words[1..]).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(format!("`{}`: {}{}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
     }
 }
 
-impl Drop for Cluster {
+impl Drop for Own {
     fn drop(&mut self) {
-        if let Cluster::Own { keeper, dir, .. } = self {
-            drop(keeper.stdin.take());
-            let _ = keeper.wait();
-            let _ = std::fs::remove_dir_all(dir);
-        }
+        self.programs.clear();
     }
 }
 
-fn build(profile: Profile) -> Result<(), String> {
+/// A program that ends with the cluster.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command, log: &Path) -> Result<Self, String> {
+        let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
+        let errors = file.try_clone().map_err(|e| format!("{}: {e}", log.display()))?;
+        command.stdout(file).stderr(errors).stdin(Stdio::null()).spawn().map(Running).map_err(|e| format!("setpriv nsenter: {e}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn build(profile: Profile) -> Result<PathBuf, String> {
     println!("building coracle …");
-    match Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "coracle"])
-        .args((profile == Profile::Release).then_some("--release"))
-        .status()
-    {
-        Ok(status) if status.success() => Ok(()),
+    let release = (profile == Profile::Release).then_some("--release");
+    match Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "coracle"]).args(release).status() {
+        Ok(status) if status.success() => coracle(profile),
         Ok(status) => Err(format!("`cargo build` ended with {status}")),
         Err(error) => Err(format!("cargo cannot be run: {error}")),
     }

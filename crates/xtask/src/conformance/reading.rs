@@ -1,13 +1,14 @@
 //! What a run said, what is claimed, and the files that keep both.
 //!
-//! `specs.tsv` is a fact about the suite; `reading.tsv` holds the last outcome of each spec, `passing.txt` the claim;
-//! `docs/CONFORMANCE.md` is generated from the three.
+//! `specs.tsv` is a fact about the suite; `reading.tsv` holds the last outcome of each spec, `passing.txt` the claim; `document`
+//! shows the three.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
+
+use super::document;
 
 pub(crate) struct Spec {
     pub(crate) upstream_seconds: Option<f64>,
@@ -15,7 +16,7 @@ pub(crate) struct Spec {
     pub(crate) name: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) spec: String,
     pub(crate) passed: bool,
@@ -23,18 +24,15 @@ pub(crate) struct Outcome {
     pub(crate) message: String,
 }
 
-/// Why specs do not pass, by words in their names: parts that are not built.
-const CAUSES: &[(&str, &str)] = &[
-    ("CustomResource", "custom resources are not built"),
-    ("CRD", "custom resources are not built"),
-    ("AdmissionWebhook", "admission webhooks are not built"),
-    ("AdmissionPolicy", "admission policies are not built"),
-    ("ResourceQuota", "quota is not counted"),
-    ("Aggregator", "API aggregation is not built"),
-    ("two untainted nodes", "the judged cluster has one node"),
-];
+/// The last outcome of each spec, and what is to be said of them all.
+#[derive(Default)]
+pub(crate) struct Reading {
+    /// `2026-11-22: …`, one a part that was run.
+    pub(crate) notes: Vec<String>,
+    pub(crate) outcomes: BTreeMap<String, Outcome>,
+}
 
-fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -74,111 +72,46 @@ fn outcome(report: &Value) -> Option<Outcome> {
     }
     let above = report["ContainerHierarchyTexts"].as_array().into_iter().flatten();
     let words: Vec<&str> = above.chain([&report["LeafNodeText"]]).filter_map(Value::as_str).collect();
-    let message = plain(report["Failure"]["Message"].as_str().unwrap_or(""));
+    let message = super::causes::short(report["Failure"]["Message"].as_str().unwrap_or(""));
     let seconds = report["RunTime"].as_f64().unwrap_or(0.0) / 1e9;
     Some(Outcome { spec: words.join(" "), passed: state == "passed", seconds, message })
 }
 
-/// On one line, without paths and addresses of the machine that judged.
-fn plain(message: &str) -> String {
-    let is_local = |word: &str| word.starts_with('/') || word.contains("=/") || word.contains("://");
-    let words = message.split_whitespace().map(|word| if is_local(word) { "…" } else { word });
-    words.collect::<Vec<_>>().join(" ")
+/// Whom a run contradicts: listed specs that failed in it.
+pub(crate) fn broken(outcomes: &[Outcome], claimed: &BTreeSet<String>) -> Vec<String> {
+    outcomes.iter().filter(|o| !o.passed && claimed.contains(&o.spec)).map(|o| o.spec.clone()).collect()
 }
 
 /// Notes a run: outcomes replace those of before, new passes are claimed, nothing is taken from the claim.
-pub(crate) fn record(folder: &Path, document: &Path, specs: &[Spec], outcomes: &[Outcome]) -> Result<(), String> {
+pub(crate) fn record(folder: &Path, document: &Path, specs: &[Spec], outcomes: &[Outcome], notes: &[String]) -> Result<(), String> {
     let path = folder.join("reading.tsv");
-    let mut all: BTreeMap<String, Outcome> = read(&path).unwrap_or_default().lines().filter_map(recorded).collect();
-    all.extend(outcomes.iter().map(|o| (o.spec.clone(), o.clone())));
-    let line = |o: &Outcome| {
-        let message: String = o.message.chars().take(160).collect();
-        format!("{}\t{:.1}\t{}\t{message}\n", if o.passed { "passed" } else { "failed" }, o.seconds, o.spec)
-    };
-    write(&path, &all.values().map(line).collect::<String>())?;
+    let mut reading = parse(&read(&path).unwrap_or_default());
+    reading.outcomes.extend(outcomes.iter().map(|o| (o.spec.clone(), o.clone())));
+    if !notes.is_empty() {
+        reading.notes = notes.to_vec();
+    }
+    write(&path, &text(&reading))?;
     let mut claimed = passing(folder).unwrap_or_default();
     claimed.extend(outcomes.iter().filter(|o| o.passed).map(|o| o.spec.clone()));
     write(&folder.join("passing.txt"), &claimed.iter().map(|spec| format!("{spec}\n")).collect::<String>())?;
-    write(document, &shown(specs, &all))
+    write(document, &document::shown(specs, &reading))
 }
 
-fn recorded(line: &str) -> Option<(String, Outcome)> {
-    let mut columns = line.splitn(4, '\t');
-    let (state, seconds, spec, message) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
-    let outcome = Outcome { spec: spec.to_owned(), passed: state == "passed", seconds: seconds.parse().ok()?, message: message.to_owned() };
-    Some((spec.to_owned(), outcome))
+fn text(reading: &Reading) -> String {
+    let notes = reading.notes.iter().map(|note| format!("# {note}\n"));
+    let line = |o: &Outcome| format!("{}\t{:.1}\t{}\t{}\n", if o.passed { "passed" } else { "failed" }, o.seconds, o.spec, o.message);
+    notes.chain(reading.outcomes.values().map(line)).collect()
 }
 
-/// `sig-node` of `[sig-node] …`.
-fn sig(name: &str) -> &str {
-    name.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("other", |(sig, _)| sig)
-}
-
-fn shown(specs: &[Spec], outcomes: &BTreeMap<String, Outcome>) -> String {
-    let mut text = String::from(
-        "# Conformance\n\nGenerated by `cargo xtask conformance --record`: the last outcome of each conformance spec of Kubernetes v1.37.1.\n\
-         A spec that never ran to its end here counts as not read. `tests/conformance/passing.txt` is what CI and reviewers hold us to.\n\
-         Upstream's seconds were measured with the same suite on a machine with two cores.\n\n",
-    );
-    text.push_str("| | passed | failed | not read | all | median time beside upstream |\n|---|---|---|---|---|---|\n");
-    let sigs: BTreeSet<&str> = specs.iter().map(|spec| sig(&spec.name)).collect();
-    for name in sigs {
-        text.push_str(&row(name, specs.iter().filter(|spec| sig(&spec.name) == name), outcomes));
-    }
-    text.push_str(&row("**all**", specs.iter(), outcomes));
-    text.push_str("\n## Why specs do not pass\n\n| specs | cause |\n|---|---|\n");
-    let mut causes: BTreeMap<String, usize> = BTreeMap::new();
-    for spec in specs.iter().filter(|spec| !outcomes.get(&spec.name).is_some_and(|o| o.passed)) {
-        *causes.entry(cause(spec, outcomes.get(&spec.name))).or_default() += 1;
-    }
-    let mut causes: Vec<(String, usize)> = causes.into_iter().collect();
-    causes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    for (cause, n) in causes {
-        let _ = writeln!(text, "| {n} | {cause} |");
-    }
-    text.push_str("\n## Every spec\n\n| spec | outcome | s | upstream's s | what is missing |\n|---|---|---|---|---|\n");
-    for spec in specs {
-        let outcome = outcomes.get(&spec.name);
-        let state = outcome.map_or("not read", |o| if o.passed { "pass" } else { "fail" });
-        let seconds = outcome.map_or(String::new(), |o| format!("{:.1}", o.seconds));
-        let upstream = spec.upstream_seconds.map_or(String::new(), |s| format!("{s:.1}"));
-        let missing = if state == "pass" { String::new() } else { cause(spec, outcome) };
-        let _ = writeln!(text, "| {} | {state} | {seconds} | {upstream} | {missing} |", cell(spec.name.trim_end_matches(" [Conformance]")));
-    }
-    text
-}
-
-fn row<'a>(title: &str, specs: impl Iterator<Item = &'a Spec>, outcomes: &BTreeMap<String, Outcome>) -> String {
-    let (mut n_passed, mut n_failed, mut n_all, mut ratios) = (0, 0, 0, Vec::new());
-    for spec in specs {
-        n_all += 1;
-        match outcomes.get(&spec.name) {
-            Some(outcome) if outcome.passed => {
-                n_passed += 1;
-                // Below a tenth of a second the clock says more about the machine than about the cluster.
-                ratios.extend(spec.upstream_seconds.filter(|s| *s >= 0.1).map(|s| outcome.seconds / s));
-            }
-            Some(_) => n_failed += 1,
-            None => {}
-        }
-    }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).map_or(String::new(), |ratio| format!("{ratio:.2}"));
-    format!("| {title} | {n_passed} | {n_failed} | {} | {n_all} | {median} |\n", n_all - n_passed - n_failed)
-}
-
-fn cause(spec: &Spec, outcome: Option<&Outcome>) -> String {
-    if let Some((_, cause)) = CAUSES.iter().find(|(words, _)| spec.name.contains(words)) {
-        return (*cause).to_owned();
-    }
-    match outcome {
-        None => "not read yet".to_owned(),
-        Some(outcome) => cell(&outcome.message.chars().take(100).collect::<String>()),
-    }
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
+fn parse(text: &str) -> Reading {
+    let notes = text.lines().filter_map(|line| line.strip_prefix("# ").map(str::to_owned)).collect();
+    let outcome = |line: &str| {
+        let mut columns = line.splitn(4, '\t');
+        let (state, seconds, spec, message) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
+        let (spec, message) = (spec.to_owned(), message.to_owned());
+        Some((spec.clone(), Outcome { spec, passed: state == "passed", seconds: seconds.parse().ok()?, message }))
+    };
+    Reading { notes, outcomes: text.lines().filter(|line| !line.starts_with('#')).filter_map(outcome).collect() }
 }
 
 #[cfg(test)]
@@ -189,6 +122,10 @@ mod tests {
         let report: Value = serde_json::from_str(report).expect("JSON");
         let found = outcome(&report);
         assert_eq!(found.as_ref().map(|o| (o.spec.as_str(), o.passed)), expected);
+    }
+
+    fn of(spec: &str, passed: bool) -> Outcome {
+        Outcome { spec: spec.to_owned(), passed, seconds: 1.5, message: String::new() }
     }
 
     #[test]
@@ -206,8 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_no_place_of_the_judge() {
-        assert_eq!(plain("error running /a/kubectl --kubeconfig=/b\n exec https://c:1/ x"), "error running … … exec … x");
+    fn only_listed_specs_can_break_the_claim() {
+        let claimed = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(broken(&[of("a", true), of("b", false), of("c", false)], &claimed), ["b"]);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let outcomes = [of("[sig-a] x", true), Outcome { message: "no: way".to_owned(), ..of("y", false) }];
+        let outcomes = outcomes.into_iter().map(|o| (o.spec.clone(), o)).collect();
+        let reading = Reading { notes: vec!["today".to_owned()], outcomes };
+        let again = parse(&text(&reading));
+        assert_eq!((again.notes, again.outcomes), (reading.notes, reading.outcomes));
     }
 
     #[test]
@@ -217,10 +164,5 @@ mod tests {
         let text = read(&folder.join("passing.txt")).expect("passing.txt");
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.is_sorted() && lines.iter().all(|line| known.contains(*line)), "passing.txt is sorted and names conformance specs");
-    }
-
-    #[test]
-    fn names_mean_themselves() {
-        assert_eq!(super::super::escape("[a] b.c"), r"\[a\] b\.c");
     }
 }
