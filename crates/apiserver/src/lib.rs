@@ -41,6 +41,7 @@ mod start;
 mod table;
 mod tokens;
 mod version;
+mod web_socket;
 
 use std::collections::HashMap;
 use std::sync::Arc;

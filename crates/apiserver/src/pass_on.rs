@@ -17,6 +17,7 @@ use crate::ApiServer;
 use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::resources::Target;
+use crate::web_socket;
 use place::{Place, Scheme};
 
 impl ApiServer {
@@ -67,8 +68,15 @@ impl ApiServer {
         let stored = self.registry.get(&nodes, "", node_name, "")?;
         let kubelet = place::kubelet_of(&self.registry.decode(&nodes, &stored)?, "")?;
         let path = place::kubelet_path(&call.info, &container, &call.query);
+        if !is_log {
+            return self.hop(call, &kubelet, &path).await;
+        }
+        // The kubelet sends a plain body whatever the client wants of us.
+        let over_web_socket = web_socket::is_wanted(&call.headers);
+        call.headers.remove(header::UPGRADE);
         let response = self.hop(call, &kubelet, &path).await?;
-        if is_log { hop::check_log(response, call).await } else { Ok(response) }
+        let response = hop::check_log(response, call).await?;
+        if over_web_socket { web_socket::send(call, response.into_body()) } else { Ok(response) }
     }
 
     /// Upstream: opening a stream by GET (web sockets) needs the permission that POST needs.
