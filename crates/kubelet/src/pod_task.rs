@@ -33,6 +33,9 @@ use crate::start::locked;
 
 /// A status that only says "on its way" waits this long: most pods run before it has passed, and need one write in place of three.
 const QUIET: Duration = Duration::from_millis(100);
+/// Upstream notices within a second that a container it replaces has ended, by when mostly the next one runs. Clients rely on a pod
+/// that stays ready over a change of image.
+const REPLACED_QUIET: Duration = Duration::from_secs(1);
 const RENEW_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const REPORT_RETRY_MIN: Duration = Duration::from_millis(200);
 const REPORT_RETRY_MAX: Duration = Duration::from_secs(10);
@@ -315,7 +318,9 @@ impl PodTask {
 
     /// Brings the content of mounted volumes up to date if it is old. Answers when it will be.
     fn renew(&mut self, now: Timestamp) -> Option<Instant> {
-        if self.memory.volumes != Volumes::Mounted || !self.renewing.is_empty() {
+        // Nobody looks at them any more, and the node may read them no longer.
+        let is_ending = self.memory.ending.is_some();
+        if is_ending || self.memory.volumes != Volumes::Mounted || !self.renewing.is_empty() {
             return None;
         }
         if !self.is_content_old && self.renew_at.is_none_or(|at| at > now) {
@@ -357,6 +362,9 @@ impl PodTask {
         if now < due && self.is_quiet() {
             return Some(due);
         }
+        if now < due + REPLACED_QUIET && self.is_between_runs() {
+            return Some(due + REPLACED_QUIET);
+        }
         self.report_at = None;
         self.sent = self.memory.reported.clone();
         let (node, pod) = (Arc::clone(&self.node), Arc::clone(&self.pod));
@@ -369,6 +377,14 @@ impl PodTask {
         let is_pending = self.memory.reported.phase.as_deref() == Some("Pending");
         let is_held = self.memory.containers.values().any(|m| m.held.is_some());
         self.report_retry > REPORT_RETRY_MIN || (is_pending && !is_held)
+    }
+
+    /// A container that was stopped for a changed definition has ended, and its next run has not begun.
+    fn is_between_runs(&self) -> bool {
+        let status = &self.memory.reported;
+        let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+        let mut ends = all.filter_map(|s| s.state.as_ref()?.terminated.as_ref()?.container_id.as_deref()?.split_once("://"));
+        !self.pod.is_deleted() && ends.any(|(_, id)| self.memory.instances.get(id).is_some_and(|m| m.is_replaced))
     }
 
     fn reported(&mut self, sent: Result<Result<Pod, client::Error>, JoinError>) {
