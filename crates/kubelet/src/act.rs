@@ -10,6 +10,7 @@ use oci_runtime::status::SandboxState;
 use pod_plan::effect::{Effect, Failure, Note, Outcome};
 use pod_plan::pod::BoundPod;
 use pod_plan::probe::{self, Verdict};
+use pod_plan::resize::Resize;
 use tokio::sync::watch;
 
 use crate::hooks;
@@ -55,6 +56,7 @@ impl Action {
                 let signal = hooks::stop_signal(&node, &id);
                 done(node.runtime.stop_container(&id, signal, until(&node, *kill_at)).await)
             }
+            Effect::Resize(resize) => self.resize(resize).await,
             Effect::Remove { id } => self.remove(&ContainerId(id.clone())).await,
             Effect::Probe { id, name, kind } => return Outcome::Probed(self.probe(&ContainerId(id.clone()), name, *kind).await),
             // Carried out by the task itself.
@@ -109,6 +111,42 @@ impl Action {
             Ok(Err(text)) => Err(Failure::new("", text)),
             // Out of time: the signal follows.
             Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn resize(&self, resize: &Resize) -> Result<(), Failure> {
+        self.check_usage(resize)?;
+        let (runtime, sandbox) = (&self.node.runtime, SandboxId(resize.sandbox_id.clone()));
+        for step in &resize.steps {
+            let resources = recipe::cgroup(&step.cgroup);
+            done(match &step.id {
+                Some(id) => runtime.update_container_resources(&ContainerId(id.clone()), resources).await,
+                None => runtime.update_sandbox_resources(&sandbox, resources).await,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A limit below what is in use would have the kernel kill somebody.
+    fn check_usage(&self, resize: &Resize) -> Result<(), Failure> {
+        let runtime = &self.node.runtime;
+        let mut faults = Vec::new();
+        for lowered in &resize.lowered {
+            let (what, stats) = match &lowered.container {
+                Some((id, name)) => (format!("container {name:?}"), runtime.container_stats(&ContainerId(id.clone()))),
+                None => ("pod".to_owned(), runtime.sandbox_stats(&SandboxId(resize.sandbox_id.clone()))),
+            };
+            let limit = lowered.limit;
+            match stats.map(|stats| stats.memory_usage_bytes) {
+                Ok(usage) if usage < limit => {}
+                Ok(usage) => faults.push(format!("attempting to set {what} memory limit ({limit}) below current usage ({usage})")),
+                Err(_) => faults.push(format!("missing {what} memory usage")),
+            }
+        }
+        match faults.as_slice() {
+            [] => Ok(()),
+            [fault] => Err(Failure::new("", format!("cannot decrease memory limits: {fault}"))),
+            all => Err(Failure::new("", format!("cannot decrease memory limits: [{}]", all.join(", ")))),
         }
     }
 

@@ -21,6 +21,7 @@ pub mod upkeep;
 
 pub mod node_object;
 
+mod grants;
 mod pod_task;
 
 mod act;

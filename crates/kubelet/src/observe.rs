@@ -14,6 +14,8 @@ pub(crate) const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 pub(crate) const SPEC_IMAGE: &str = "coracle.io/spec-image";
 /// The signal that asks it to stop, by number.
 pub(crate) const STOP_SIGNAL: &str = "coracle.io/stop-signal";
+/// Requests and limits it was made with, as JSON.
+pub(crate) const RESOURCES: &str = "coracle.io/resources";
 /// The whole pod, so that one whose object is gone can still be ended properly.
 pub(crate) const POD: &str = "coracle.io/pod";
 pub(crate) const HOST_NETWORK: &str = "coracle.io/host-network";
@@ -88,6 +90,7 @@ fn instance(status: &ContainerStatus, message: &mut dyn FnMut(&ContainerStatus) 
                 message: if exit.message.is_empty() { message(status) } else { exit.message.clone() },
             }),
         },
+        resources: status.annotations.get(RESOURCES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
         user: status.user.as_ref().map(|user| User {
             uid: user.uid.into(),
             gid: user.gid.into(),

@@ -17,6 +17,7 @@ use reconcile::{Cache, Changed};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
+use crate::grants::Grants;
 use crate::node::Node;
 use crate::observe::{Known, POD, POD_UID};
 use crate::pod_task::{Mailbox, PodTask};
@@ -73,6 +74,7 @@ struct Supervisor {
     pods: Pods,
     /// Which pod stands under a name; a new one may take it before the old one is cleared away.
     names: HashMap<ObjectKey, String>,
+    grants: Grants,
     tasks: JoinSet<String>,
 }
 
@@ -82,7 +84,7 @@ pub async fn run(node: Arc<Node>, cache: Cache<Pod>, pods: Pods) {
     let mut adopted = leftovers(&node);
     cache.synced().await;
     let mut changes = cache.subscribe();
-    let mut supervisor = Supervisor { node, pods, names: HashMap::new(), tasks: JoinSet::new() };
+    let mut supervisor = Supervisor { node, pods, names: HashMap::new(), grants: Grants::default(), tasks: JoinSet::new() };
     while let Some(changed) = changes.try_next() {
         supervisor.changed(&changed, &mut adopted);
     }
@@ -93,9 +95,15 @@ pub async fn run(node: Arc<Node>, cache: Cache<Pod>, pods: Pods) {
     supervisor.node.disk.sweep(kept);
     loop {
         tokio::select! {
-            changed = changes.next() => supervisor.changed(&changed, &mut HashMap::new()),
+            changed = changes.next() => {
+                supervisor.changed(&changed, &mut HashMap::new());
+                supervisor.retry_resizes();
+            }
             event = events.recv() => supervisor.route(event),
-            Some(ended) = supervisor.tasks.join_next_with_id() => supervisor.ended(ended.map(|(_, uid)| uid)),
+            Some(ended) = supervisor.tasks.join_next_with_id() => {
+                supervisor.ended(ended.map(|(_, uid)| uid));
+                supervisor.retry_resizes();
+            }
         }
     }
 }
@@ -140,7 +148,8 @@ impl Supervisor {
                 let left = adopted.remove(&pod.uid);
                 let is_new = left.is_none() && !locked(&self.pods.0).contains_key(&pod.uid) && has_not_begun(&pod);
                 let refusal = is_new.then(|| self.refusal(&pod)).flatten();
-                let handle = self.put(Arc::new(pod), left.map(|left| left.known).unwrap_or_default());
+                let pod = self.settle(pod);
+                let handle = self.put(pod, left.map(|left| left.known).unwrap_or_default());
                 if let Some(refusal) = refusal {
                     self.refuse(&handle, refusal);
                 }
@@ -149,12 +158,39 @@ impl Supervisor {
         }
     }
 
+    /// Those that may run, with what they were granted.
+    fn active(&self) -> Vec<Arc<BoundPod>> {
+        let is_over = |pod: &BoundPod| matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        self.pods.all().into_iter().map(|h| h.pod).filter(|pod| !is_over(pod)).collect()
+    }
+
     /// Is there room for it beside those that may run?
     fn refusal(&self, pod: &BoundPod) -> Option<Refusal> {
-        let others = self.pods.all();
-        let is_over = |h: &&Handle| matches!(h.pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
-        let others = others.iter().filter(|h| !is_over(h)).map(|h| h.pod.as_ref());
-        admission::refusal(pod, others, &self.node.config.allocatable())
+        admission::refusal(pod, self.active().iter().map(AsRef::as_ref), &self.node.config.allocatable())
+    }
+
+    /// With what it was granted; its wishes may have to wait.
+    fn settle(&mut self, pod: BoundPod) -> Arc<BoundPod> {
+        let others = self.active();
+        let (granted, note) = self.grants.settle(pod, &others, &self.node.config.allocatable());
+        if let Some(note) = note {
+            self.node.tell(&granted, &note);
+        }
+        Arc::new(granted)
+    }
+
+    /// Another pod may have made room.
+    fn retry_resizes(&mut self) {
+        if !self.grants.has_waiting() {
+            return;
+        }
+        for pod in self.grants.waiting() {
+            let settled = self.settle(pod);
+            let is_news = |h: &Handle| h.pod.pending_resize != settled.pending_resize;
+            if locked(&self.pods.0).get(&settled.uid).is_some_and(is_news) {
+                self.put(settled, Known::default());
+            }
+        }
     }
 
     fn refuse(&self, handle: &Handle, refusal: Refusal) {
@@ -224,6 +260,7 @@ impl Supervisor {
         match ended {
             Ok(uid) => {
                 locked(&self.pods.0).remove(&uid);
+                self.grants.forget(&uid);
             }
             Err(e) => {
                 tracing::error!(error = %e, "a pod's task panicked");

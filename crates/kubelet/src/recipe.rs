@@ -9,11 +9,12 @@ use oci_runtime::spec::{
 };
 use pod_plan::expand::expand;
 use pod_plan::pod::BoundPod;
+use pod_plan::resize::effective;
 use pod_plan::resources::{self, Cgroup};
 use pod_plan::{host_name, security};
 
 use crate::config::Config;
-use crate::observe::{CONTAINER_NAME, HOST_NETWORK, POD, POD_NAME, POD_NAMESPACE, POD_UID, SPEC_IMAGE, STOP_SIGNAL};
+use crate::observe::{CONTAINER_NAME, HOST_NETWORK, POD, POD_NAME, POD_NAMESPACE, POD_UID, RESOURCES, SPEC_IMAGE, STOP_SIGNAL};
 use crate::seams::Image;
 use crate::signals;
 
@@ -70,7 +71,7 @@ fn labels(pod: &BoundPod) -> BTreeMap<String, String> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }
 
-fn cgroup(values: &Cgroup) -> Resources {
+pub(crate) fn cgroup(values: &Cgroup) -> Resources {
     Resources {
         cpu_shares: values.cpu_shares,
         cpu_quota_us: values.cpu_quota,
@@ -125,7 +126,11 @@ pub(crate) fn container(from: Ingredients) -> ContainerConfig {
         resources: cgroup(&resources::container_cgroup(pod, container)),
         log_path: format!("{}/{}.log", container.name, from.attempt).into(),
         labels,
-        annotations: BTreeMap::from([(SPEC_IMAGE.to_owned(), spec_image), (STOP_SIGNAL.to_owned(), signal.to_string())]),
+        annotations: BTreeMap::from([
+            (SPEC_IMAGE.to_owned(), spec_image),
+            (STOP_SIGNAL.to_owned(), signal.to_string()),
+            (RESOURCES.to_owned(), serde_json::json!(effective(pod, container.resources.as_ref())).to_string()),
+        ]),
     }
 }
 

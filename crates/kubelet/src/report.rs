@@ -60,8 +60,18 @@ fn trimmed(value: Value) -> Option<Value> {
 
 /// Fields that the node writes; others keep what they have.
 fn is_ours(field: &str) -> bool {
-    const OURS: [&str; 8] =
-        ["reason", "message", "podIP", "podIPs", "startTime", "initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
+    const OURS: [&str; 10] = [
+        "reason",
+        "message",
+        "podIP",
+        "podIPs",
+        "startTime",
+        "initContainerStatuses",
+        "containerStatuses",
+        "ephemeralContainerStatuses",
+        "resources",
+        "allocatedResources",
+    ];
     OURS.contains(&field)
 }
 
@@ -77,7 +87,15 @@ fn changed_conditions(old: Option<&Value>, new: &[Value]) -> Value {
         }
         condition
     });
-    Value::Array(changed.collect())
+    let is_there = |gone: &Value| new.iter().any(|c| c["type"] == gone["type"]);
+    let gone = old.iter().filter(|c| is_transient(c) && !is_there(c));
+    let gone = gone.map(|c| json!({"$patch": "delete", "type": c["type"]}));
+    Value::Array(changed.chain(gone).collect())
+}
+
+/// Of the node's own conditions only these go away again.
+fn is_transient(condition: &Value) -> bool {
+    matches!(condition["type"].as_str(), Some("PodResizePending" | "PodResizeInProgress"))
 }
 
 pub(crate) async fn send(client: &Client, pod: &BoundPod, patch: &Value) -> Result<Pod, Error> {

@@ -125,7 +125,7 @@ fn evict_for_memory(agent: &Agent, available: i64) {
     let pods = agent.pods.all();
     let rank = |handle: &Handle| {
         let used = working_set(agent, handle)?;
-        let requested = resources::pod_total(&handle.pod, "memory", resources::request).value();
+        let requested = resources::pod_request(&handle.pod, "memory").value();
         let priority = handle.pod.spec.priority.unwrap_or(0);
         Some((used > requested, std::cmp::Reverse(priority), used - requested))
     };

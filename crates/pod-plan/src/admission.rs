@@ -32,8 +32,8 @@ pub fn refusal<'a>(
     }
     ["cpu", "memory", "ephemeral-storage"].into_iter().find_map(|name| {
         let capacity = room(name)?;
-        let requested = resources::pod_total(pod, name, resources::request);
-        let used = others.iter().fold(Quantity::ZERO, |sum, other| sum.plus(resources::pod_total(other, name, resources::request)));
+        let requested = resources::pod_request(pod, name);
+        let used = others.iter().fold(Quantity::ZERO, |sum, other| sum.plus(resources::pod_request(other, name)));
         if requested.is_zero() || used.plus(requested) <= capacity {
             return None;
         }

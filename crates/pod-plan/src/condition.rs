@@ -13,8 +13,10 @@ const READY: &str = "Ready";
 const CONTAINERS_READY: &str = "ContainersReady";
 const SCHEDULED: &str = "PodScheduled";
 const DISRUPTION_TARGET: &str = "DisruptionTarget";
+const RESIZE_PENDING: &str = "PodResizePending";
+const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
 /// What the node writes; all others are kept as they are.
-const OWN: [&str; 7] = [READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, "PodResizePending", "PodResizeInProgress"];
+const OWN: [&str; 7] = [READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESIZE_PENDING, RESIZE_IN_PROGRESS];
 
 /// Undated: the caller knows since when each holds.
 pub(crate) fn conditions(view: &View, statuses: &Statuses, phase: Phase, disruption: Option<&str>) -> Vec<PodCondition> {
@@ -24,6 +26,7 @@ pub(crate) fn conditions(view: &View, statuses: &Statuses, phase: Phase, disrupt
         all.retain(|c| c.type_ != DISRUPTION_TARGET);
         all.push(holds(DISRUPTION_TARGET).because("TerminationByKubelet", message));
     }
+    all.extend(resize_conditions(view, phase));
     let ready_to_start = match view.sandbox() {
         Ok(_) => holds(READY_TO_START),
         Err(why) => fails(READY_TO_START).because("PodSandboxNotReady", why),
@@ -52,6 +55,23 @@ impl Because for PodCondition {
         let message = (!message.is_empty()).then(|| message.to_owned());
         PodCondition { reason: Some(reason.to_owned()), message, ..self }
     }
+}
+
+/// The generations are those whose wishes are meant. Upstream: none of them once the pod has ended.
+fn resize_conditions(view: &View, phase: Phase) -> Vec<PodCondition> {
+    if phase.is_terminal() {
+        return Vec::new();
+    }
+    let pending = view.pod.pending_resize.as_ref().map(|pending| {
+        let condition = holds(RESIZE_PENDING).because("Deferred", &pending.message);
+        PodCondition { observed_generation: Some(pending.generation), ..condition }
+    });
+    let in_progress = view.memory.resizing.as_ref().map(|resizing| {
+        let condition = holds(RESIZE_IN_PROGRESS);
+        let condition = if let Some(error) = &resizing.error { condition.because("Error", error) } else { condition };
+        PodCondition { observed_generation: Some(resizing.generation), ..condition }
+    });
+    pending.into_iter().chain(in_progress).collect()
 }
 
 fn initialized(pod: &BoundPod, statuses: &Statuses, phase: Phase) -> PodCondition {

@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, ContainerUser,
-    LinuxContainerUser, VolumeMountStatus,
+    LinuxContainerUser, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::allocation;
 use crate::pod::Role;
 use crate::probe;
+use crate::resize;
 use crate::restart;
 use crate::status::whole_second;
 use crate::view::{Exit, Instance, State, View};
@@ -57,7 +59,7 @@ fn container_status(view: &View, role: Role, container: &Container) -> Container
     let mut runs = view.instances.iter().filter(|i| i.name == container.name);
     let mut status = match runs.next() {
         Some(latest) => {
-            let mut status = from_instance(container, latest);
+            let mut status = from_instance(view, container, latest);
             status.last_state = runs.next().map(state_of).or_else(|| before?.last_state.clone());
             status
         }
@@ -68,7 +70,7 @@ fn container_status(view: &View, role: Role, container: &Container) -> Container
     status
 }
 
-fn from_instance(container: &Container, instance: &Instance) -> ContainerStatus {
+fn from_instance(view: &View, container: &Container, instance: &Instance) -> ContainerStatus {
     ContainerStatus {
         name: container.name.clone(),
         image: instance.image.clone(),
@@ -77,7 +79,7 @@ fn from_instance(container: &Container, instance: &Instance) -> ContainerStatus 
         restart_count: i32::try_from(instance.attempt).unwrap_or(i32::MAX),
         state: Some(state_of(instance)),
         allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
-        resources: Some(container.resources.clone().unwrap_or_default()),
+        resources: Some(shown_resources(view, container, instance)),
         user: instance.user.as_ref().map(|user| ContainerUser {
             linux: Some(LinuxContainerUser {
                 uid: user.uid,
@@ -88,6 +90,17 @@ fn from_instance(container: &Container, instance: &Instance) -> ContainerStatus 
         volume_mounts: volume_mounts(container),
         ..ContainerStatus::default()
     }
+}
+
+/// While it runs, what it really has of what it was granted.
+fn shown_resources(view: &View, container: &Container, instance: &Instance) -> ResourceRequirements {
+    let mut shown = container.resources.clone().unwrap_or_default();
+    if instance.is_running() {
+        let actuated = resize::actuated(view, instance);
+        shown.requests = allocation::restricted(shown.requests, actuated.requests.as_ref());
+        shown.limits = allocation::restricted(shown.limits, actuated.limits.as_ref());
+    }
+    shown
 }
 
 pub fn container_id(id: &str) -> String {

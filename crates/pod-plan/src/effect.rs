@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use crate::memory::{Ending, Held};
 use crate::pod::Role;
 use crate::probe;
+use crate::resize::Resize;
+use crate::resources::Cgroup;
 
 /// One action on the host. All can be carried out twice without harm.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +51,8 @@ pub enum Effect {
     Remove {
         id: String,
     },
+    /// Write the cgroups of what runs.
+    Resize(Box<Resize>),
     Probe {
         id: String,
         name: String,
@@ -89,6 +93,10 @@ pub struct Plan {
     pub ending: Option<Ending>,
     /// Instances that are stopped because their definition changed.
     pub replaced: Vec<String>,
+    /// Something still has other amounts than this generation of the pod was granted.
+    pub resizing: Option<i64>,
+    /// The limits a new sandbox is made with.
+    pub pod_cgroup: Option<Cgroup>,
     /// Nothing is left to do, ever.
     pub is_finished: bool,
 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use crate::pod::is_sidecar;
 use crate::probe::{self, Kind, Verdict};
+use crate::resize;
 use crate::restart;
 use crate::view::{Instance, State, View};
 
@@ -106,8 +107,10 @@ fn sidecar_progress<'a>(view: &View, container: &Container, instance: &'a Instan
     Progress::Passed {
         kill: if is_changed {
             Some(kill("definition changed", None))
+        } else if is_dead {
+            Some(kill("failed liveness probe", Some(Kind::Liveness)))
         } else {
-            is_dead.then(|| kill("failed liveness probe", Some(Kind::Liveness)))
+            resize::restart_message(view, container).map(|message| Kill { instance, message, probe: None })
         },
     }
 }

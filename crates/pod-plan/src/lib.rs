@@ -24,12 +24,14 @@ pub mod pod;
 pub mod view;
 
 mod init;
+pub mod resize;
 mod wind_down;
 
 pub mod probe;
 pub mod restart;
 
 pub mod admission;
+pub mod allocation;
 pub mod environment;
 pub mod expand;
 pub mod field_value;

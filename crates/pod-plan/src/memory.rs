@@ -5,11 +5,14 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodStatus, ResourceRequirements};
 
+use crate::allocation;
 use crate::effect::{Effect, Failure, Note, Outcome, Plan};
 use crate::pod::{BoundPod, Role};
 use crate::probe;
+use crate::resize::Resize;
+use crate::resources::Cgroup;
 use crate::restart::Backoff;
 use crate::view::Instance;
 
@@ -30,6 +33,17 @@ pub struct Memory {
     pub removing: BTreeMap<String, Work>,
     pub ending: Option<Ending>,
     pub eviction: Option<Eviction>,
+    pub resize: Work,
+    /// What runs is being brought to other amounts.
+    pub resizing: Option<Resizing>,
+    /// The limits the pod's own group was given; unknown after a restart of the node agent.
+    pub pod_cgroup: Option<Cgroup>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resizing {
+    pub generation: i64,
+    pub error: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,6 +122,8 @@ pub struct InstanceMemory {
     pub remove: Work,
     /// Stopped for a changed definition; runs again whatever its policy.
     pub is_replaced: bool,
+    /// What the last resize gave it.
+    pub resources: Option<ResourceRequirements>,
     pub probes: BTreeMap<probe::Kind, probe::History>,
 }
 
@@ -154,6 +170,12 @@ impl Memory {
         for (name, held) in &plan.held {
             self.containers.entry(name.clone()).or_default().held = Some(held.clone());
         }
+        if self.resizing.as_ref().map(|r| r.generation) != plan.resizing {
+            self.resizing = plan.resizing.map(|generation| Resizing { generation, error: None });
+        }
+        if plan.pod_cgroup.is_some() {
+            self.pod_cgroup.clone_from(&plan.pod_cgroup);
+        }
         for id in &plan.replaced {
             self.instance(id).is_replaced = true;
         }
@@ -186,6 +208,7 @@ impl Memory {
                 instance.stop = Some(Stop { kill_at: *kill_at, pre_stop, told: Some(*kill_at), retry_at: None });
             }
             Effect::Remove { id } => self.instance(id).remove = Work::UnderWay,
+            Effect::Resize(_) => self.resize = Work::UnderWay,
             Effect::Probe { id, kind, .. } => self.instance(id).probes.entry(*kind).or_default().begin(now),
             Effect::Delete => self.delete = Work::UnderWay,
         }
@@ -242,6 +265,7 @@ impl Memory {
                 }
             }
             Effect::Remove { id } => self.instance(id).remove = done_or_retry(failure, now),
+            Effect::Resize(resize) => self.resized(pod, resize, failure, now, &mut notes),
             Effect::Probe { id, name, kind } => {
                 let Some((_, container)) = pod.container(name) else { return notes };
                 let Some(spec) = kind.of(container) else { return notes };
@@ -251,6 +275,23 @@ impl Memory {
             Effect::Delete => self.delete = failure.map_or(Work::Done, |_| Work::Failed { retry_at: now + SignedDuration::from_secs(1) }),
         }
         notes
+    }
+
+    fn resized(&mut self, pod: &BoundPod, resize: &Resize, failure: Option<&Failure>, now: Timestamp, notes: &mut Vec<Note>) {
+        self.resize = done_or_retry(failure, now);
+        let Some(failure) = failure else {
+            self.pod_cgroup = Some(resize.pod.clone());
+            for (id, resources) in &resize.instances {
+                self.instance(id).resources = Some(resources.clone());
+            }
+            return;
+        };
+        let resizing = self.resizing.get_or_insert_default();
+        if resizing.error.as_ref() != Some(&failure.message) {
+            resizing.error = Some(failure.message.clone());
+            let summary = allocation::summary(pod, resizing.generation, Some(&failure.message));
+            notes.push(Note::warning("ResizeError", format!("Pod resize error: {summary}")));
+        }
     }
 
     fn mounted(&mut self, failure: Option<&Failure>, now: Timestamp, notes: &mut Vec<Note>) {

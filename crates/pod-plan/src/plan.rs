@@ -3,11 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 
+use crate::allocation;
 use crate::effect::{Effect, Note, Plan};
 use crate::init::{self, Kill};
-use crate::memory::{ContainerMemory, Held, Volumes, is_pull_failure};
+use crate::memory::{ContainerMemory, Held, Volumes, Work, is_pull_failure};
 use crate::pod::Role;
 use crate::probe::{self, Verdict};
+use crate::resize;
+use crate::resources;
 use crate::restart::{self, Backoff};
 use crate::view::{Instance, State, View};
 use crate::wind_down::{self, Turn};
@@ -44,12 +47,29 @@ fn wind_up(view: &View, now: Timestamp, plan: &mut Plan) {
         }
         wind_down::stop(view, role, container, kill.instance, &Turn { kill_at, has_come: true, message: &kill.message }, now, plan);
     }
-    if is_mounted {
+    resize(view, now, plan);
+    // A container that starts with new amounts needs its pod's group to have grown before.
+    let is_resizing = view.memory.resize == Work::UnderWay || plan.effects.iter().any(|e| matches!(e, Effect::Resize(_)));
+    if is_mounted && !is_resizing {
         start_next(view, &sandbox.id, &wanted.starts, now, plan);
     } else {
         keep_all_held(view, plan);
     }
     prune(view, now, plan);
+}
+
+fn resize(view: &View, now: Timestamp, plan: &mut Plan) {
+    resize::plan_resize(view, plan);
+    if !view.memory.resize.may_begin(now) {
+        plan.effects.retain(|e| !matches!(e, Effect::Resize(_)));
+        if let Work::Failed { retry_at } = view.memory.resize {
+            plan.wake(retry_at);
+        }
+    }
+    if let (Some(done), None) = (&view.memory.resizing, plan.resizing) {
+        let summary = allocation::summary(view.pod, done.generation, None);
+        plan.notes.push(Note::normal("ResizeCompleted", format!("Pod resize completed: {summary}")));
+    }
 }
 
 fn start_time(view: &View) -> Option<Timestamp> {
@@ -73,7 +93,7 @@ fn make_sandbox(view: &View, now: Timestamp, plan: &mut Plan) {
     let never_again = view.pod.restart_policy() == "Never" && attempt != 0 && !view.instances.is_empty();
     keep_all_held(view, plan);
     if !view.memory.sandbox.may_begin(now) {
-        if let crate::memory::Work::Failed { retry_at } = view.memory.sandbox {
+        if let Work::Failed { retry_at } = view.memory.sandbox {
             plan.wake(retry_at);
         }
         return;
@@ -85,6 +105,7 @@ fn make_sandbox(view: &View, now: Timestamp, plan: &mut Plan) {
         if attempt != 0 {
             plan.notes.push(Note::normal("SandboxChanged", "Pod sandbox changed, it will be killed and re-created."));
         }
+        plan.pod_cgroup = Some(resources::pod_cgroup(view.pod));
         plan.effects.push(Effect::CreateSandbox { attempt });
     }
 }
@@ -134,7 +155,8 @@ fn regular_kill<'a>(view: &View<'a>, container: &Container, instance: &'a crate:
         let restarts = restart::restarts_after_failed_probe(container, view.pod);
         (format!("Container {name} failed startup probe"), Some(probe::Kind::Startup), restarts)
     } else {
-        return None;
+        let message = resize::restart_message(view, container)?;
+        return Some(Kill { instance, message, probe: None });
     };
     if restarts {
         message.push_str(", will be restarted");

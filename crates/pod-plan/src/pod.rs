@@ -4,6 +4,8 @@ use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec, Po
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use crate::allocation::Pending;
+
 #[derive(Clone, Debug)]
 pub struct BoundPod {
     pub namespace: String,
@@ -15,6 +17,10 @@ pub struct BoundPod {
     pub status: PodStatus,
     /// `spec.ephemeralContainers` in the shape of the others.
     pub ephemeral: Vec<Container>,
+    /// The spec holds what was granted; this is what was asked for beyond that.
+    pub pending_resize: Option<Pending>,
+    /// The generation whose wishes were granted last.
+    pub granted_generation: Option<i64>,
 }
 
 /// Which of the three lists of a pod a container stands in.
@@ -46,6 +52,8 @@ impl BoundPod {
             spec,
             status: pod.status.unwrap_or_default(),
             ephemeral,
+            pending_resize: None,
+            granted_generation: None,
         })
     }
 
@@ -65,6 +73,9 @@ impl BoundPod {
         self.containers().find(|(_, c)| c.name == name)
     }
 
+    pub fn generation(&self) -> i64 {
+        self.meta.generation.unwrap_or(0)
+    }
     pub fn is_deleted(&self) -> bool {
         self.meta.deletion_timestamp.is_some()
     }

@@ -104,7 +104,7 @@ pub fn result(view: &View, instance: &Instance, kind: Kind) -> Option<Verdict> {
     })
 }
 
-fn shown_status<'a>(view: &View<'a>, instance: &Instance) -> Option<&'a ContainerStatus> {
+pub(crate) fn shown_status<'a>(view: &View<'a>, instance: &Instance) -> Option<&'a ContainerStatus> {
     let status = &view.pod.status;
     let all = status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
     all.into_iter().find(|s| s.container_id.as_deref().and_then(|id| id.split_once("://")).is_some_and(|(_, id)| id == instance.id))

@@ -8,7 +8,7 @@ use object::quantity::Quantity;
 
 use crate::pod::{BoundPod, is_sidecar};
 
-type List = BTreeMap<String, resource::Quantity>;
+pub(crate) type List = BTreeMap<String, resource::Quantity>;
 
 /// What goes into a cgroup; `None` leaves the kernel's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,13 @@ pub fn pod_cgroup(pod: &BoundPod) -> Cgroup {
     }
 }
 
+/// What a pod asks for in all: what it states as a whole wins over the sum of its containers.
+pub fn pod_request(pod: &BoundPod, name: &str) -> Quantity {
+    let overhead = amount(pod.spec.overhead.as_ref(), name).unwrap_or(Quantity::ZERO);
+    let whole = amount(pod.spec.resources.as_ref().and_then(|r| r.requests.as_ref()), name);
+    whole.map_or_else(|| pod_total(pod, name, request), |whole| whole.plus(overhead))
+}
+
 /// What a pod needs at its hungriest moment: the containers and sidecars together, or one init container beside the sidecars before it.
 pub fn pod_total(pod: &BoundPod, name: &str, of: fn(&Container, &str) -> Option<Quantity>) -> Quantity {
     let one = |container| of(container, name).unwrap_or(Quantity::ZERO);
@@ -125,6 +132,24 @@ pub fn pod_total(pod: &BoundPod, name: &str, of: fn(&Container, &str) -> Option<
     let running = pod.spec.containers.iter().fold(sidecars, |sum, c| sum.plus(one(c)));
     let overhead = amount(pod.spec.overhead.as_ref(), name).unwrap_or(Quantity::ZERO);
     running.max(initializing).plus(overhead)
+}
+
+/// All that a pod asks for, by name: what it states as a whole wins over the sum of its containers.
+pub(crate) fn pod_requests(pod: &BoundPod) -> List {
+    pod_totals(pod, request, |resources| resources.requests.as_ref())
+}
+
+pub(crate) fn pod_limits(pod: &BoundPod) -> List {
+    pod_totals(pod, limit, |resources| resources.limits.as_ref())
+}
+
+fn pod_totals(pod: &BoundPod, of: fn(&Container, &str) -> Option<Quantity>, list: fn(&ResourceRequirements) -> Option<&List>) -> List {
+    let whole = pod.spec.resources.as_ref().and_then(list);
+    let of_containers = pod.init_containers().iter().chain(&pod.spec.containers).filter_map(|c| list(c.resources.as_ref()?));
+    let names: std::collections::BTreeSet<&String> = of_containers.chain(whole).flat_map(List::keys).collect();
+    let overhead = |name: &str| amount(pod.spec.overhead.as_ref(), name).unwrap_or(Quantity::ZERO);
+    let total = |name: &str| amount(whole, name).map_or_else(|| pod_total(pod, name, of), |own| own.plus(overhead(name)));
+    names.into_iter().map(|name| (name.clone(), resource::Quantity(total(name).to_string()))).collect()
 }
 
 /// Who is killed first when memory runs out. Upstream: `pkg/kubelet/qos/policy.go`.

@@ -8,6 +8,7 @@ use crate::condition;
 use crate::container_status;
 use crate::memory::Eviction;
 use crate::phase::{self, Phase};
+use crate::resize;
 use crate::resources;
 use crate::view::View;
 use crate::wind_down;
@@ -91,6 +92,8 @@ pub fn status(view: &View, now: Timestamp) -> PodStatus {
         init_container_statuses: some_if_any(statuses.init),
         container_statuses: some_if_any(statuses.regular),
         ephemeral_container_statuses: some_if_any(statuses.ephemeral),
+        resources: Some(resize::pod_resources(view, phase.as_str() == "Running")),
+        allocated_resources: Some(resources::pod_requests(view.pod)),
         resource_claim_statuses: view.pod.status.resource_claim_statuses.clone(),
         ..PodStatus::default()
     };

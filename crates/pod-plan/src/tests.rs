@@ -15,6 +15,8 @@ use crate::probe::{Kind, Verdict};
 use crate::status::status;
 use crate::view::{Exit, Instance, Sandbox, State, View};
 
+mod resize;
+
 struct Host {
     pod: BoundPod,
     is_gone: bool,
@@ -124,6 +126,7 @@ impl Host {
             Effect::CancelStart { name } => format!("cancel start of {name}"),
             Effect::Mount => "mount".to_owned(),
             Effect::Unmount => "unmount".to_owned(),
+            Effect::Resize(resize) => format!("resize{}", resize.steps.iter().map(resize::described).collect::<String>()),
             Effect::Delete => "delete".to_owned(),
         };
         let _ = writeln!(self.log, "  {line}");
@@ -164,6 +167,7 @@ impl Host {
                 let set = self.verdicts.iter().rev().find(|(n, k, _)| n == name && k == kind);
                 Outcome::Probed(set.map_or(Verdict::Success, |(_, _, v)| *v))
             }
+            Effect::Resize(_) => self.failure.take().map_or(Outcome::Done, Outcome::Failed),
             _ => Outcome::Done,
         };
         let notes = self.memory.finish(&self.pod, &effect, &outcome, self.now);
@@ -185,6 +189,7 @@ impl Host {
             created_at: self.now,
             state: State::Running { started_at: self.now },
             user: None,
+            resources: crate::resize::effective(&self.pod, container.resources.as_ref()),
         };
         self.instances.insert(0, instance);
     }
@@ -225,6 +230,12 @@ impl Host {
                 let container = self.pod.spec.containers.iter_mut().find(|c| c.name == *name).unwrap();
                 container.image = Some((*image).to_owned());
             }
+            // What the node granted: requests and limits of one container.
+            ["grant", name, resources] => {
+                let container = self.pod.spec.containers.iter_mut().find(|c| c.name == *name).unwrap();
+                container.resources = serde_json::from_str(resources).unwrap();
+                *self.pod.meta.generation.as_mut().unwrap() += 1;
+            }
             ["lose", "sandbox"] => {
                 let names: Vec<String> = self.instances.iter().filter(|i| i.is_running()).map(|i| i.name.clone()).collect();
                 names.iter().for_each(|name| self.exit(name, 255));
@@ -250,10 +261,8 @@ fn summary(status: &PodStatus) -> String {
     let all = status.init_container_statuses.iter().chain(&status.container_statuses).chain(&status.ephemeral_container_statuses).flatten();
     let containers: Vec<String> = all.map(container_summary).collect();
     let is_true = |name: &str| status.conditions.iter().flatten().any(|c| c.type_ == name && c.status == "True");
-    let held: Vec<&str> = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "DisruptionTarget"]
-        .into_iter()
-        .filter(|n| is_true(n))
-        .collect();
+    let known = ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "DisruptionTarget", "PodResizeInProgress"];
+    let held: Vec<&str> = known.into_iter().filter(|n| is_true(n)).collect();
     let reason = status.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
     format!("= {}{reason} {} [{}]", status.phase.as_deref().unwrap_or("?"), containers.join(" "), held.join(" "))
 }

@@ -1,6 +1,7 @@
 //! How things stand on the host for one pod: what the runtime says, and what the node remembers.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use crate::memory::Memory;
 use crate::pod::BoundPod;
@@ -33,6 +34,8 @@ pub struct Instance {
     pub created_at: Timestamp,
     pub state: State,
     pub user: Option<User>,
+    /// What it was made with, limits of the pod as a whole included.
+    pub resources: ResourceRequirements,
 }
 
 #[derive(Clone, Debug, PartialEq)]
