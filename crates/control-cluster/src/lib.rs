@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod account;
 pub mod cluster_role;
 pub mod disruption;
+pub mod protection;
 pub mod quota;
 pub mod signing;
 

@@ -8,14 +8,18 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use object::key::ObjectKey;
 use reconcile::{Cache, Index, Informers};
 
+use control_cluster::endpoints::mirror;
 use control_cluster::endpoints::slices::{MANAGED_BY, MANAGER, SERVICE_NAME};
 
 pub(crate) struct Caches {
@@ -27,6 +31,8 @@ pub(crate) struct Caches {
     pub(crate) stateful_sets: Cache<StatefulSet>,
     pub(crate) revisions: Cache<ControllerRevision>,
     pub(crate) claims: Cache<PersistentVolumeClaim>,
+    pub(crate) volumes: Cache<PersistentVolume>,
+    pub(crate) attributes_classes: Cache<VolumeAttributesClass>,
     pub(crate) jobs: Cache<Job>,
     pub(crate) cron_jobs: Cache<CronJob>,
     pub(crate) services: Cache<Service>,
@@ -47,12 +53,16 @@ pub(crate) struct Caches {
     pub(crate) jobs_by_owner: Index<Job>,
     pub(crate) revisions_by_owner: Index<ControllerRevision>,
     pub(crate) pods_by_node: Index<Pod>,
+    /// By namespace and each claim that its volumes name.
+    pub(crate) pods_by_claim: Index<Pod>,
     /// By namespace and each label.
     pub(crate) pods_by_label: Index<Pod>,
     /// By namespace and the first pair of the selector: a pod it selects has that label.
     pub(crate) services_by_selector: Index<Service>,
     /// Those of the endpoint slice controller, by namespace and service.
     pub(crate) slices_by_service: Index<EndpointSlice>,
+    /// Those that mirror Endpoints.
+    pub(crate) mirrors_by_service: Index<EndpointSlice>,
 }
 
 impl Caches {
@@ -69,9 +79,11 @@ impl Caches {
             revisions_by_owner: revisions.index(|revision| vec![owner_entry(&revision.metadata)]),
             jobs_by_owner: jobs.index(|job| vec![owner_entry(&job.metadata)]),
             pods_by_node: pods.index(|pod| vec![control_workloads::pods::node_name(pod).to_owned()]),
+            pods_by_claim: pods.index(claim_entries),
             pods_by_label: pods.index(|pod| label_entries(&pod.metadata)),
             services_by_selector: services.index(|service| selector_entry(service).into_iter().collect()),
-            slices_by_service: slices.index(|slice| service_entry(&slice.metadata).into_iter().collect()),
+            slices_by_service: slices.index(|slice| service_entry(&slice.metadata, MANAGER).into_iter().collect()),
+            mirrors_by_service: slices.index(|slice| service_entry(&slice.metadata, mirror::MANAGER).into_iter().collect()),
             pods,
             replica_sets,
             revisions,
@@ -82,6 +94,8 @@ impl Caches {
             daemon_sets: informers.of(),
             stateful_sets: informers.of(),
             claims: informers.of(),
+            volumes: informers.of(),
+            attributes_classes: informers.of(),
             jobs,
             cron_jobs: informers.of(),
             endpoints: informers.of(),
@@ -115,6 +129,11 @@ pub(crate) fn owner_entry(metadata: &ObjectMeta) -> String {
     }
 }
 
+fn claim_entries(pod: &Pod) -> Vec<String> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
+    control_cluster::protection::claims_of_pod(pod).map(|name| ObjectKey::new(namespace, name).to_string()).collect()
+}
+
 fn pair_entry(namespace: &str, (key, value): (&String, &String)) -> String {
     format!("{namespace}/{key}={value}")
 }
@@ -129,9 +148,9 @@ pub(crate) fn selector_entry(service: &Service) -> Option<String> {
     Some(pair_entry(service.metadata.namespace.as_deref().unwrap_or(""), selector.iter().next()?))
 }
 
-fn service_entry(slice: &ObjectMeta) -> Option<String> {
+fn service_entry(slice: &ObjectMeta, manager: &str) -> Option<String> {
     let labels = slice.labels.as_ref()?;
-    let is_ours = labels.get(MANAGED_BY).map(String::as_str) == Some(MANAGER);
+    let is_ours = labels.get(MANAGED_BY).map(String::as_str) == Some(manager);
     let service = labels.get(SERVICE_NAME).filter(|_| is_ours)?;
     Some(format!("{}/{service}", slice.namespace.as_deref().unwrap_or("")))
 }

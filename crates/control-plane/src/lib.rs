@@ -16,8 +16,11 @@ mod scheduler;
 mod selection;
 mod services;
 mod signing;
+mod storage;
 mod workloads;
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -118,6 +121,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         jobs::cron_jobs(&caches, clock),
         services::endpoint_slices(&caches),
         services::endpoints(&caches),
+        services::mirrors(&caches),
         services::addresses(&caches),
         namespaces::accounts(&caches),
         namespaces::root_cas(&caches, options.root_ca),
@@ -127,7 +131,10 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         nodes::lifecycle(&caches, clock),
         nodes::eviction(&caches),
         nodes::pod_garbage(&caches),
-        quotas::quotas(&caches, informers, &served),
+        storage::claims(&caches, client),
+        storage::volumes(&caches),
+        storage::classes(&caches),
+        quotas::quotas(&caches, informers, client, &served),
         // Last, for it shares the caches that the others have made.
         garbage::controller(informers, client, &served),
     ];

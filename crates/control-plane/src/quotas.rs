@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use client::api::Kind;
+use client::options::Selection;
+use client::{Client, Error};
 use control_cluster::quota::{self, usage};
 use control_workloads::pods;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use object::key::{GroupResource, ObjectKey};
+use object::key::{GroupResource, GroupVersionResource, ObjectKey};
 use object::plan::{Plan, key_of};
 use reconcile::cache::AnyCache;
-use reconcile::{Changed, Controller, Informers};
+use reconcile::reduced::Reduced;
+use reconcile::{Ask, Changed, Controller, Informers};
 
 use crate::caches::Caches;
 use crate::discovery::Discovered;
 
-type Kinds = BTreeMap<GroupResource, Arc<dyn AnyCache>>;
+type Kinds = BTreeMap<GroupResource, (GroupVersionResource, Arc<dyn AnyCache>)>;
 
-pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, served: &Discovered) -> Controller {
+pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, client: &Client, served: &Discovered) -> Controller {
     let kinds: Arc<Kinds> = Arc::new(countable(informers, served));
     let (planning, counting) = (Arc::clone(caches), Arc::clone(&kinds));
     let concerned = |caches: &Arc<Caches>| {
@@ -26,34 +30,66 @@ pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, served: &Disco
         move |namespace: &str, is_of: fn(&str) -> bool| concerned(&caches, namespace, &is_of)
     };
     let (of_pods, of_services, of_claims) = (concerned(caches), concerned(caches), concerned(caches));
-    let mut controller = Controller::new("resourcequota", "resourcequota-controller", move |ask| {
-        let caches = &planning;
-        let Some(quota) = caches.quotas.get(&ask.key) else { return Plan::nothing() };
-        let namespace = ask.key.namespace.as_str();
-        let view = quota::View {
-            quota: &quota,
-            pods: &caches.pods.list_in(namespace),
-            services: &caches.services.list_in(namespace),
-            claims: &caches.claims.list_in(namespace),
-            count: &|resource| counting.get(resource).map(|cache| count(&**cache, namespace)),
-        };
-        quota::plan(&view, ask.now)
+    let client = client.clone();
+    let mut controller = Controller::observing("resourcequota", "resourcequota-controller", move |ask| {
+        let (caches, kinds, client) = (Arc::clone(&planning), Arc::clone(&counting), client.clone());
+        async move {
+            let Some(quota) = caches.quotas.get(&ask.key) else { return Ok(Plan::nothing()) };
+            let plan = on_caches(&caches, &kinds, &quota, &ask);
+            if plan.changes.is_empty() { Ok(plan) } else { on_server(&client, &kinds, &quota, &ask).await }
+        }
     })
     .watches(&caches.quotas)
     .maps(&caches.pods, move |changed| if is_decisive(changed) { of_pods(&changed.key.namespace, usage::is_of_pods) } else { Vec::new() })
     .maps(&caches.services, move |changed| of_services(&changed.key.namespace, usage::is_of_services))
     .maps(&caches.claims, move |changed| of_claims(&changed.key.namespace, usage::is_of_claims));
-    for (resource, cache) in kinds.iter() {
+    for (resource, (_, cache)) in kinds.iter() {
         controller = attach(controller, caches, resource, Arc::clone(cache));
     }
     controller
+}
+
+fn on_caches(caches: &Caches, kinds: &Kinds, quota: &ResourceQuota, ask: &Ask) -> Plan {
+    let namespace = ask.key.namespace.as_str();
+    let view = quota::View {
+        quota,
+        pods: &caches.pods.list_in(namespace),
+        services: &caches.services.list_in(namespace),
+        claims: &caches.claims.list_in(namespace),
+        count: &|resource| kinds.get(resource).map(|(_, cache)| count(&**cache, namespace)),
+    };
+    quota::plan(&view, ask.now)
+}
+
+/// A cache may lag behind what the quota was charged for, and its count would then give back what is in use. So what is written
+/// was counted on the server after the quota was read; the quota's revision tells whether anything was charged since.
+async fn on_server(client: &Client, kinds: &Kinds, quota: &ResourceQuota, ask: &Ask) -> Result<Plan, Error> {
+    let namespace = ask.key.namespace.as_str();
+    let hard = || quota.spec.iter().flat_map(|s| s.hard.iter().flatten()).map(|(name, _)| name.as_str());
+    let pods = if hard().any(usage::is_of_pods) { all(client, namespace).await? } else { Vec::new() };
+    let services = if hard().any(usage::is_of_services) { all(client, namespace).await? } else { Vec::new() };
+    let claims = if hard().any(usage::is_of_claims) { all(client, namespace).await? } else { Vec::new() };
+    let mut counts = BTreeMap::new();
+    for resource in hard().filter_map(usage::counted_kind) {
+        if let Some((served, _)) = kinds.get(&resource) {
+            let list = client::api::list::<Reduced>(client, served, &Selection::namespace(namespace)).await?;
+            counts.insert(resource, list.items.map_or(0, |items| items.len()));
+        }
+    }
+    let view = quota::View { quota, pods: &pods, services: &services, claims: &claims, count: &|resource| counts.get(resource).copied() };
+    Ok(quota::plan(&view, ask.now))
+}
+
+async fn all<K: Kind>(client: &Client, namespace: &str) -> Result<Vec<Arc<K>>, Error> {
+    let list = client::api::list::<K>(client, &GroupVersionResource::of::<K>(), &Selection::namespace(namespace)).await?;
+    Ok(list.items.unwrap_or_default().into_iter().map(Arc::new).collect())
 }
 
 fn countable(informers: &Informers, served: &Discovered) -> Kinds {
     let is_countable =
         |s: &&crate::discovery::Served| s.is_namespaced && ["create", "list", "watch", "delete"].iter().all(|verb| s.can(verb));
     let kinds = served.resources.iter().filter(is_countable).filter(|s| s.resource.resource != "events");
-    kinds.map(|s| (s.resource.group_resource(), informers.metadata_of(&s.resource))).collect()
+    kinds.map(|s| (s.resource.group_resource(), (s.resource.clone(), informers.metadata_of(&s.resource)))).collect()
 }
 
 fn count(cache: &dyn AnyCache, namespace: &str) -> usize {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use control_cluster::endpoints::mirror;
 use control_cluster::{endpoints, service_address};
 use control_workloads::pods;
 use k8s_openapi::api::core::v1::{Node, Pod, PodStatus, Service};
@@ -59,6 +60,24 @@ pub(crate) fn endpoints(caches: &Arc<Caches>) -> Controller {
     .watches(&caches.services)
     .watches(&caches.endpoints)
     .maps(&caches.pods, move |changed| services_of(&from_pods, changed))
+}
+
+pub(crate) fn mirrors(caches: &Arc<Caches>) -> Controller {
+    let planning = Arc::clone(caches);
+    Controller::new("endpointslice-mirroring", "endpoint-slice-mirroring-controller", move |ask| {
+        let caches = &planning;
+        let (endpoints, service) = (caches.endpoints.get(&ask.key), caches.services.get(&ask.key));
+        let view = mirror::View {
+            endpoints: endpoints.as_deref(),
+            service: service.as_deref(),
+            kept: &caches.mirrors_by_service.get(&ask.key.to_string()),
+            is_name_taken: &|name| caches.slices.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
+        };
+        mirror::plan(&view)
+    })
+    .watches(&caches.services)
+    .watches(&caches.endpoints)
+    .maps(&caches.slices, |changed| changed.sides().filter_map(|slice| service_of(&slice.metadata)).collect())
 }
 
 pub(crate) fn addresses(caches: &Arc<Caches>) -> Controller {

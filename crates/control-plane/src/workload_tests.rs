@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, ReplicationController, ResourceQuota};
+use k8s_openapi::api::core::v1::{Event, Pod, ReplicationController};
 use object::key::ObjectKey;
 use object::plan::{PatchKind, Propagation};
 use reconcile::Cache;
@@ -120,29 +120,5 @@ fn replication_controllers_replicate() {
         house.until::<ReplicationController>("one", ready(1)).await;
         house.delete::<ReplicationController>(&web(), Propagation::Foreground).await;
         house.until::<ReplicationController>("gone", |all| all.is_empty()).await;
-    });
-}
-
-#[test]
-fn quotas_tell_what_is_used() {
-    run(async |house| {
-        let hard = json!({"pods": "5", "count/configmaps": "10", "requests.cpu": "2"});
-        house.create::<ResourceQuota>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": {"hard": hard}})).await;
-        let used = |name: &'static str, amount: &'static str| {
-            move |quotas: &[Arc<ResourceQuota>]| {
-                let used = quotas.iter().filter_map(|q| q.status.as_ref()?.used.as_ref()?.get(name));
-                used.map(|q| q.0.as_str()).eq([amount])
-            }
-        };
-        // The cluster's own root certificate is there already.
-        house.until::<ResourceQuota>("one", used("count/configmaps", "1")).await;
-        house.create::<ConfigMap>(json!({"metadata": {"name": "c", "namespace": "default"}})).await;
-        house.until::<ResourceQuota>("two", used("count/configmaps", "2")).await;
-        let resources = json!({"requests": {"cpu": "500m"}});
-        let spec = json!({"containers": [{"name": "c", "image": "a", "resources": resources}]});
-        house.create::<Pod>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).await;
-        house.until::<ResourceQuota>("half a core", used("requests.cpu", "500m")).await;
-        house.delete::<Pod>(&web(), Propagation::Background).await;
-        house.until::<ResourceQuota>("given back", used("pods", "0")).await;
     });
 }

@@ -25,6 +25,7 @@ mod leases;
 mod metadata;
 mod patch;
 mod pods;
+mod quotas;
 mod read;
 mod rows;
 mod scale;

@@ -53,6 +53,12 @@ const ANSWERS_DELETED: Rows = &[
 /// Dependents stay when the request says nothing (kinds older than the garbage collector).
 const ORPHANS_BY_DEFAULT: Rows = &[("", "replicationcontrollers"), ("batch", "jobs")];
 
+/// Quotas do not count them (upstream: `DefaultIgnoredResources`).
+const UNCOUNTED: Rows = &[("", "events"), ("events.k8s.io", "events")];
+
+pub(crate) fn is_uncounted(resource: &Resource) -> bool {
+    is_in(UNCOUNTED, resource)
+}
 pub(crate) fn creates_on_update(resource: &Resource) -> bool {
     is_in(CREATE_ON_UPDATE, resource)
 }

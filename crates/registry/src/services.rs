@@ -21,9 +21,6 @@ use crate::request::Request;
 use crate::{Registry, address, form, rows};
 pub use range::IpRange;
 
-/// How often a write is tried anew because somebody else took the same free address first.
-pub(crate) const ALLOCATION_TRIES_MAX: usize = 64;
-
 /// What the cluster has to give.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {

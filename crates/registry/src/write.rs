@@ -13,7 +13,7 @@ use store::{Expect, Op, Outcome, Record, Revision, Write};
 use crate::form::Stored;
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
-use crate::{Registry, address, faults, metadata, rows, services};
+use crate::{Registry, address, faults, metadata, quotas, rows, services};
 
 /// Upstream: `maxNameGenerationCreateAttempts`.
 const GENERATE_TRIES_MAX: usize = 8;
@@ -82,6 +82,7 @@ impl Registry {
         let warnings = self.admit(request, Operation::Create, None, Some(&object))?;
         if options.is_dry_run() {
             services::companions(self, request, None, Some(&mut object))?;
+            quotas::charges(self, request, None, &object)?;
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             return match self.store.get(&key) {
                 Some(_) => Err(Status::already_exists(&request.group_resource(), meta::name(&object))),
@@ -183,6 +184,7 @@ impl Registry {
         }
         if plan.options.is_dry_run() {
             services::companions(self, request, Some(old), Some(&mut new))?;
+            quotas::charges(self, request, Some(old), &new)?;
             meta::set(&mut new, "resourceVersion", current.record.modified.0.to_string());
             return Ok(written(Answer::Tree(new)));
         }
@@ -218,8 +220,9 @@ impl Registry {
         new: &mut Value,
     ) -> Result<Put, Status> {
         let lease = self.lease_for(&request.resource).await?;
-        for _ in 0..services::ALLOCATION_TRIES_MAX {
-            let companions = services::companions(self, request, old, Some(new))?;
+        for _ in 0..UPDATE_TRIES_MAX {
+            let mut companions = services::companions(self, request, old, Some(new))?;
+            companions.extend(quotas::charges(self, request, old, new)?);
             let bytes = self.encode(&request.resource, new)?;
             let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease } }];
             let n_companions = companions.len();
@@ -234,7 +237,7 @@ impl Registry {
                 }
             }
         }
-        Err(Status::internal("no free address could be taken: too many others were faster"))
+        Err(Status::internal("what the object takes with it could not be taken: too many others were faster"))
     }
 
     /// Deletes at the revision seen; `None` when the object moved meanwhile.

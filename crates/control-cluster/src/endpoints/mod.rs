@@ -1,10 +1,11 @@
 //! Where a service's connections go: EndpointSlices, and the older Endpoints, from the pods its selector finds.
 //!
 //! `backends` says which pods serve which ports and in what condition; `slices` packs them so that a change of one pod rewrites one
-//! slice; `legacy` writes the same as one Endpoints object.
+//! slice; `legacy` writes the same as one Endpoints object; `mirror` makes slices of Endpoints that people write.
 
 mod backends;
 pub mod legacy;
+pub mod mirror;
 pub mod slices;
 
 #[cfg(test)]

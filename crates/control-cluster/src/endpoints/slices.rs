@@ -24,7 +24,7 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 const ENDPOINTS_MAX: usize = 100;
 
 /// What all endpoints of a slice share.
-type Group = (&'static str, Vec<Port>);
+pub(super) type Group = (&'static str, Vec<Port>);
 
 pub fn plan(view: &View<'_, EndpointSlice>) -> Plan {
     let mut plan = Plan::nothing();
@@ -67,7 +67,7 @@ fn seed(view: &View<'_, EndpointSlice>) -> Seed {
     seed
 }
 
-fn group_of(slice: &EndpointSlice) -> Option<Group> {
+pub(super) fn group_of(slice: &EndpointSlice) -> Option<Group> {
     let family = match slice.address_type.as_str() {
         "IPv4" => "IPv4",
         "IPv6" => "IPv6",
@@ -82,6 +82,16 @@ fn group_of(slice: &EndpointSlice) -> Option<Group> {
     let mut ports: Vec<Port> = ports.collect();
     ports.sort();
     Some((family, ports))
+}
+
+pub(super) fn slice_ports(ports: &[Port]) -> Vec<EndpointPort> {
+    let ports = ports.iter().map(|port| EndpointPort {
+        name: Some(port.name.clone()),
+        protocol: Some(port.protocol.clone()),
+        port: Some(port.port),
+        app_protocol: port.app_protocol.clone(),
+    });
+    ports.collect()
 }
 
 fn wanted(view: &View<'_, EndpointSlice>) -> BTreeMap<Group, Vec<Endpoint>> {
@@ -204,12 +214,6 @@ impl Packing<'_> {
         let base = format!("{}-", service.metadata.name.as_deref().unwrap_or(""));
         let name = fresh(&base, self.seed, self.view.is_name_taken).nth(self.n_made);
         self.n_made += 1;
-        let ports = group.1.iter().map(|port| EndpointPort {
-            name: Some(port.name.clone()),
-            protocol: Some(port.protocol.clone()),
-            port: Some(port.port),
-            app_protocol: port.app_protocol.clone(),
-        });
         EndpointSlice {
             metadata: ObjectMeta {
                 name,
@@ -221,7 +225,7 @@ impl Packing<'_> {
             },
             address_type: group.0.to_owned(),
             endpoints: Some(endpoints),
-            ports: Some(ports.collect()),
+            ports: Some(slice_ports(&group.1)),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! ResourceQuotas: how much of what it limits a namespace uses (upstream: `resourcequota`, `quota/v1`).
 //!
-//! Admission charges a quota when it lets an object in; here everything is counted anew, so that what has gone is given back.
-//! Start with `plan`; `usage` says what one object costs, for admission too.
+//! `charge` refuses or charges one request before it is written; `plan` counts everything anew, so that what has gone is given back.
+//! `usage` says for both what one object costs.
 
 pub mod amounts;
+pub mod charge;
 pub mod scopes;
 pub mod usage;
 

@@ -45,6 +45,16 @@ pub fn counted_kind(name: &str) -> Option<GroupResource> {
     Some(GroupResource { group: group.to_owned(), resource: resource.to_owned() })
 }
 
+/// One, under every name that counts the kind.
+pub fn of_other(resource: &GroupResource) -> Amounts {
+    let dot = if resource.group.is_empty() { "" } else { "." };
+    let mut cost = Amounts::from([(format!("count/{}{dot}{}", resource.resource, resource.group), count(1))]);
+    if resource.group.is_empty() && OLD_COUNTS.contains(&resource.resource.as_str()) {
+        cost.insert(resource.resource.clone(), count(1));
+    }
+    cost
+}
+
 /// A pod that has ended, or should have gone by now, costs nothing but its place in the store.
 pub fn of_pod(pod: &Pod, now: Timestamp) -> Amounts {
     let mut cost = Amounts::from([("count/pods".to_owned(), count(1))]);
