@@ -36,16 +36,21 @@ pub(crate) struct ClusterInfo {
 
 pub(crate) const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
+/// Whom extension servers and upstream's own programs trust to name users, as kube-apiserver publishes it.
+const CLIENT_AUTHORITY: &str = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+
 /// Written anew at each start, for the ranges are flags.
 async fn publish(client: &Client, cluster: &ClusterInfo) -> Result<(), Error> {
-    let info = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info", "namespace": "kube-public"},
-        "data": {
-            "ca.crt": cluster.authority_pem, "pod-ranges": cluster.pod_ranges.join(","), "service-ranges": cluster.service_ranges.join(","),
-        },
+    let facts = json!({
+        "ca.crt": cluster.authority_pem, "pod-ranges": cluster.pod_ranges.join(","), "service-ranges": cluster.service_ranges.join(","),
     });
-    let apply = PatchKind::Apply { field_manager: "coracle", force: true };
-    client.patch::<Value>(CLUSTER_INFO, apply, &info).await.map(drop)
+    for (path, data) in [(CLUSTER_INFO, facts), (CLIENT_AUTHORITY, json!({"client-ca-file": cluster.authority_pem}))] {
+        let name = path.rsplit('/').next().unwrap_or("");
+        let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
+        let apply = PatchKind::Apply { field_manager: "coracle", force: true };
+        client.patch::<Value>(path, apply, &config_map).await?;
+    }
+    Ok(())
 }
 
 /// Who may do what on the way to becoming a node: read the above, ask for certificates, and be granted those of its own name.

@@ -76,10 +76,24 @@ const FIELDS: &[KindFields] = &[
         plural: "certificatesigningrequests",
         rows: &[("spec.signerName", &["spec", "signerName"])],
     },
+    KindFields { group: "certificates.k8s.io", plural: "clustertrustbundles", rows: &[("spec.signerName", &["spec", "signerName"])] },
+    KindFields {
+        group: "certificates.k8s.io",
+        plural: "podcertificaterequests",
+        rows: &[
+            ("spec.signerName", &["spec", "signerName"]),
+            ("spec.podName", &["spec", "podName"]),
+            ("spec.nodeName", &["spec", "nodeName"]),
+        ],
+    },
     KindFields {
         group: "resource.k8s.io",
         plural: "resourceslices",
-        rows: &[("spec.nodeName", &["spec", "nodeName"]), ("spec.driver", &["spec", "driver"])],
+        rows: &[
+            ("spec.nodeName", &["spec", "nodeName"]),
+            ("spec.driver", &["spec", "driver"]),
+            ("spec.pool.name", &["spec", "pool", "name"]),
+        ],
     },
 ];
 
