@@ -17,7 +17,7 @@ use std::path::Path as FilePath;
 
 use net_link::netlink::Result;
 use net_link::pod::link_prefix;
-use net_link::route::{Changes, Link, LinkSettings, ROUTE_PROTOCOL, Route, RouteSocket, VethEnd, Via, Vxlan};
+use net_link::route::{Changes, Link, LinkSettings, ROUTE_PROTOCOL, Route, RouteSocket, TunnelEnd, VethEnd, Via, Vxlan};
 use net_plan::node_routes::{Hop, Path, Peer, Tunnels, paths, tunnel_mac};
 use object::cidr::Cidr;
 
@@ -122,14 +122,17 @@ pub fn set_routes(settings: &HostSettings, peers: &[Peer]) -> Result<()> {
     let needs_tunnel = paths.iter().any(|path| matches!(path, Path::Tunnel { .. }));
     let tunnel = match local.filter(|_| needs_tunnel) {
         Some(local) => Some(set_up_tunnel(&mut socket, settings, local)?),
-        None => None,
+        None => {
+            socket.commit_if_present(Changes::default().delete_link(&tunnel_link(&settings.cluster)))?;
+            None
+        }
     };
     write_paths(&mut socket, settings, &paths, tunnel)
 }
 
 fn write_paths(socket: &mut RouteSocket, settings: &HostSettings, paths: &[Path], tunnel: Option<u32>) -> Result<()> {
     let mut changes = Changes::default();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut entries, mut neighbours) = (Vec::new(), HashSet::new(), HashSet::new());
     for path in paths {
         match path {
             Path::Direct { to, gateway, link } => wanted.push(Route { to: *to, via: Via::Gateway(*link, *gateway), source: None }),
@@ -137,6 +140,8 @@ fn write_paths(socket: &mut RouteSocket, settings: &HostSettings, paths: &[Path]
                 let Some(link) = tunnel else { continue };
                 changes.add_forwarding_entry(link, *mac, *host);
                 changes.add_neighbour(link, *gateway, *mac);
+                entries.insert(*mac);
+                neighbours.insert(*gateway);
                 wanted.push(Route { to: *to, via: Via::Gateway(link, *gateway), source: None });
             }
         }
@@ -144,15 +149,18 @@ fn write_paths(socket: &mut RouteSocket, settings: &HostSettings, paths: &[Path]
     let found: Vec<Route> = socket.routes()?.into_iter().filter(|row| is_pod_route(settings, row)).map(|row| row.route).collect();
     for route in found.iter().filter(|route| !wanted.contains(route)) {
         changes.delete_route(route);
-        if let Via::Gateway(link, gateway) = route.via {
-            // The node on the other end of the tunnel is gone, or reached in another way.
-            if tunnel == Some(link) {
-                socket.commit_if_present(Changes::default().delete_neighbour(link, gateway))?;
-            }
-        }
     }
     for route in wanted.iter().filter(|route| !found.contains(route)) {
         changes.add_route(route);
+    }
+    if let Some(link) = tunnel {
+        // Nodes that are gone, or are reached in another way now.
+        for (mac, host) in socket.forwarding_entries(link)?.into_iter().filter(|(mac, _)| !entries.contains(mac)) {
+            changes.delete_forwarding_entry(link, mac, host);
+        }
+        for (gateway, _) in socket.neighbours(link)?.into_iter().filter(|(gateway, _)| !neighbours.contains(gateway)) {
+            changes.delete_neighbour(link, gateway);
+        }
     }
     socket.commit(&mut changes)
 }
@@ -166,34 +174,36 @@ fn is_pod_route(settings: &HostSettings, row: &net_link::route::RouteRow) -> boo
 
 fn set_up_tunnel(socket: &mut RouteSocket, settings: &HostSettings, local: IpAddr) -> Result<u32> {
     let name = tunnel_link(&settings.cluster);
-    let has_ipv6 = net_link::forwarding::has_ipv6();
-    let mut changes = Changes::default();
+    let end = TunnelEnd { id: settings.vxlan_id, port: settings.vxlan_port, local };
     let link = match socket.link(&name) {
-        Ok(link) => link,
-        Err(error) if error.is_absent() => {
-            let underlay = link_of_address(socket, local)?;
-            let overhead = if local.is_ipv4() { VXLAN_OVERHEAD_V4 } else { VXLAN_OVERHEAD_V6 };
-            let vxlan = Vxlan {
-                name: &name,
-                mac: tunnel_mac(&settings.node_name),
-                mtu: underlay.mtu.saturating_sub(overhead),
-                id: settings.vxlan_id,
-                port: settings.vxlan_port,
-                local,
-                underlay_link: underlay.index,
-            };
-            changes.add_vxlan(&vxlan);
-            changes.set_link(&name, &LinkSettings { up: true, no_generated_ipv6: has_ipv6, ..LinkSettings::default() });
-            socket.commit(&mut changes)?;
-            socket.link(&name)?
+        Ok(link) if link.tunnel == Some(end) => link,
+        // The node's address is another one now.
+        Ok(_) => {
+            socket.commit_if_present(Changes::default().delete_link(&name))?;
+            make_tunnel(socket, settings, &name, end)?
         }
+        Err(error) if error.is_absent() => make_tunnel(socket, settings, &name, end)?,
         Err(error) => return Err(error),
     };
+    let mut changes = Changes::default();
     for cidr in &settings.pod_cidrs {
         changes.add_address(link.index, cidr.network(), Cidr::host(cidr.network()).prefix());
     }
     socket.commit(&mut changes)?;
     Ok(link.index)
+}
+
+fn make_tunnel(socket: &mut RouteSocket, settings: &HostSettings, name: &str, end: TunnelEnd) -> Result<Link> {
+    let underlay = link_of_address(socket, end.local)?;
+    let overhead = if end.local.is_ipv4() { VXLAN_OVERHEAD_V4 } else { VXLAN_OVERHEAD_V6 };
+    let mtu = underlay.mtu.saturating_sub(overhead);
+    let vxlan = Vxlan { name, mac: tunnel_mac(&settings.node_name), mtu, end, underlay_link: underlay.index };
+    let mut changes = Changes::default();
+    changes.add_vxlan(&vxlan);
+    let no_generated_ipv6 = net_link::forwarding::has_ipv6();
+    changes.set_link(name, &LinkSettings { up: true, no_generated_ipv6, ..LinkSettings::default() });
+    socket.commit(&mut changes)?;
+    socket.link(name)
 }
 
 fn link_of_address(socket: &mut RouteSocket, address: IpAddr) -> Result<Link> {

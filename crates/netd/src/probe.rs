@@ -9,7 +9,7 @@ use net_link::forwarding::has_ipv6;
 use net_link::namespace::{self, Scratch};
 use net_link::netlink::Result;
 use net_link::nft::NftSocket;
-use net_link::route::{Changes, RouteSocket, VethEnd, Vxlan};
+use net_link::route::{Changes, RouteSocket, TunnelEnd, VethEnd, Vxlan};
 use net_plan::rows::{Action, Front, FrontRow, Mode, Protocol, Rank, TargetId};
 use net_plan::table::Row;
 
@@ -68,8 +68,8 @@ fn try_veth() -> Result<()> {
 fn try_vxlan() -> Result<()> {
     let mut socket = RouteSocket::open()?;
     let underlay_link = socket.link("lo")?.index;
-    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let vxlan = Vxlan { name: "vx", mac: [2, 0, 0, 0, 0, 3], mtu: 1450, id: 1, port: VXLAN_PORT, local, underlay_link };
+    let end = TunnelEnd { id: 1, port: VXLAN_PORT, local: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    let vxlan = Vxlan { name: "vx", mac: [2, 0, 0, 0, 0, 3], mtu: 1450, end, underlay_link };
     socket.commit(Changes::default().add_vxlan(&vxlan))
 }
 

@@ -94,11 +94,18 @@ pub struct Vxlan<'a> {
     pub name: &'a str,
     pub mac: Mac,
     pub mtu: u32,
+    pub end: TunnelEnd,
+    pub underlay_link: u32,
+}
+
+/// This host's end of a vxlan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// Tells tunnels on the same port apart.
     pub id: u32,
     pub port: u16,
     /// Address of this host that tunnel packets come from.
     pub local: IpAddr,
-    pub underlay_link: u32,
 }
 
 /// Settings of a link that exists. Absent ones stay as they are.
@@ -169,13 +176,13 @@ impl Changes {
             attributes.text(IFLA_IFNAME, vxlan.name).raw(IFLA_ADDRESS, &vxlan.mac).u32(IFLA_MTU, vxlan.mtu);
             attributes.nest(IFLA_LINKINFO, |info| {
                 info.text(IFLA_INFO_KIND, "vxlan").nest(IFLA_INFO_DATA, |data| {
-                    data.u32(IFLA_VXLAN_ID, vxlan.id).u32(IFLA_VXLAN_LINK, vxlan.underlay_link);
-                    match vxlan.local {
+                    data.u32(IFLA_VXLAN_ID, vxlan.end.id).u32(IFLA_VXLAN_LINK, vxlan.underlay_link);
+                    match vxlan.end.local {
                         IpAddr::V4(ip) => data.raw(IFLA_VXLAN_LOCAL, &ip.octets()),
                         IpAddr::V6(ip) => data.raw(IFLA_VXLAN_LOCAL6, &ip.octets()),
                     };
                     // Where each node is comes from its Node object, never from what arrives.
-                    data.u8(IFLA_VXLAN_LEARNING, 0).u16_be(IFLA_VXLAN_PORT, vxlan.port);
+                    data.u8(IFLA_VXLAN_LEARNING, 0).u16_be(IFLA_VXLAN_PORT, vxlan.end.port);
                 });
             });
         })

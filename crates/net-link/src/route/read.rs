@@ -5,14 +5,17 @@ use std::net::IpAddr;
 use object::cidr::Cidr;
 
 use super::{
-    IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_MTU, Mac, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PREFSRC,
-    RTA_PRIORITY, RTA_TABLE, RTN_LOCAL, Route, RouteSocket, Via, address_of, family, link_header, octets,
+    AF_BRIDGE, IFA_ADDRESS, IFA_LOCAL, IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_LINKINFO, IFLA_MTU, IFLA_VXLAN_ID,
+    IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6, IFLA_VXLAN_PORT, Mac, NDA_DST, NDA_LLADDR, NUD_PERMANENT, RTA_DST, RTA_GATEWAY, RTA_OIF,
+    RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTN_LOCAL, Route, RouteSocket, TunnelEnd, Via, address_of, family, link_header, neighbour_header,
+    octets,
 };
 use crate::netlink::{AttributeIter, DUMP, Messages, Result, attribute, read_u32, text_of};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
+const RTM_GETNEIGH: u16 = 30;
 /// An entry of the kernel's cache, not a route somebody set.
 const RTM_F_CLONED: u32 = 0x200;
 
@@ -24,6 +27,8 @@ pub struct Link {
     pub mtu: u32,
     pub mac: Option<Mac>,
     pub is_up: bool,
+    /// Of a vxlan.
+    pub tunnel: Option<TunnelEnd>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +77,18 @@ impl RouteSocket {
         self.0.dump("list the routes", |request| request.add(RTM_GETROUTE, DUMP, &[0; 12], |_| {}), read_route)
     }
 
+    /// Neighbours that were set for good on a link.
+    pub fn neighbours(&mut self, link: u32) -> Result<Vec<(IpAddr, Mac)>> {
+        let read = |body: &[u8]| read_neighbour(body, link).map(|(mac, address)| (address, mac));
+        self.0.dump("list the neighbours", |request| request.add(RTM_GETNEIGH, DUMP, &neighbour_header(0, 0, 0), |_| {}), read)
+    }
+
+    /// Which hosts a vxlan sends frames for which link-layer addresses to.
+    pub fn forwarding_entries(&mut self, link: u32) -> Result<Vec<(Mac, IpAddr)>> {
+        let ask = |request: &mut Messages| request.add(RTM_GETNEIGH, DUMP, &neighbour_header(AF_BRIDGE, 0, 0), |_| {});
+        self.0.dump("list the forwarding entries", ask, |body| read_neighbour(body, link))
+    }
+
     pub fn next_hop(&mut self, to: IpAddr) -> Result<NextHop> {
         let mut request = Messages::default();
         let prefix = Cidr::host(to).prefix();
@@ -99,10 +116,27 @@ fn read_link(body: &[u8]) -> Link {
             IFLA_IFALIAS => link.alias = text_of(value).to_owned(),
             IFLA_MTU => link.mtu = read_u32(value),
             IFLA_ADDRESS => link.mac = value.try_into().ok(),
+            IFLA_LINKINFO => link.tunnel = attribute(value, IFLA_INFO_DATA).and_then(read_tunnel),
             _ => {}
         }
     }
     link
+}
+
+/// `None` for other links: what a number means there is another matter, but no other kind has an address in that place.
+fn read_tunnel(data: &[u8]) -> Option<TunnelEnd> {
+    let local = attribute(data, IFLA_VXLAN_LOCAL).or_else(|| attribute(data, IFLA_VXLAN_LOCAL6)).and_then(address_of)?;
+    let port = u16::from_be_bytes(attribute(data, IFLA_VXLAN_PORT)?.try_into().ok()?);
+    Some(TunnelEnd { id: read_u32(attribute(data, IFLA_VXLAN_ID)?), port, local })
+}
+
+fn read_neighbour(body: &[u8], link: u32) -> Option<(Mac, IpAddr)> {
+    let (fixed, fields) = body.split_at_checked(12)?;
+    let state = u16::from_ne_bytes([fixed[8], fixed[9]]);
+    if read_u32(&fixed[4..]) != link || state & NUD_PERMANENT == 0 {
+        return None;
+    }
+    Some((attribute(fields, NDA_LLADDR)?.try_into().ok()?, attribute(fields, NDA_DST).and_then(address_of)?))
 }
 
 fn read_address(body: &[u8]) -> Option<Address> {

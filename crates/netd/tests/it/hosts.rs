@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use net_link::namespace::{self, Scratch};
 use net_link::route::{Changes, LinkSettings, Route, RouteSocket, VethEnd, Via, link_local_of};
 use net_plan::node_routes::Tunnels;
+use netd::host;
 use serde_json::json;
 
 use crate::node::{Node, ip, may_run};
@@ -145,9 +146,34 @@ fn a_tunnel_leads_past_a_router() {
     let b = Node::on(b, "tunnel", 1, &addresses(&["198.51.100.1"]));
     let mut nodes = [a, b];
     check(&mut nodes, Tunnels::WhereNeeded);
+    a_node_that_is_gone_leaves_no_trace(&nodes[0], &nodes[1]);
     for node in &nodes {
         node.reset();
         let links = node.host.run(|| RouteSocket::open().and_then(|mut socket| socket.links())).expect("links");
         assert_eq!(links.iter().filter(|link| link.name.starts_with("cor")).count(), 0);
     }
+}
+
+/// `gone` moves to another address, and then leaves.
+fn a_node_that_is_gone_leaves_no_trace(node: &Node, gone: &Node) {
+    let tunnel = || {
+        let name = host::tunnel_link(&node.cluster);
+        let found = node.host.run(move || {
+            let mut socket = RouteSocket::open()?;
+            let link = socket.link(&name)?.index;
+            Ok::<_, net_link::netlink::Error>((socket.forwarding_entries(link)?, socket.neighbours(link)?))
+        });
+        found.map(|(entries, neighbours)| (entries.into_iter().map(|(_, host)| host).collect::<Vec<_>>(), neighbours.len()))
+    };
+    assert_eq!(tunnel().expect("a tunnel"), (addresses(&["198.51.100.1"]), 2));
+    let mut moved = gone.as_peer();
+    moved.addresses = addresses(&["203.0.113.7"]);
+    node.set_routes_to(Tunnels::WhereNeeded, vec![moved.clone()]);
+    assert_eq!(tunnel().expect("a tunnel"), (addresses(&["203.0.113.7"]), 2));
+    moved.name = "another".to_owned();
+    moved.pod_cidrs = vec!["10.244.9.0/24".parse().expect("a range")];
+    node.set_routes_to(Tunnels::WhereNeeded, vec![moved]);
+    assert_eq!(tunnel().expect("a tunnel"), (addresses(&["203.0.113.7"]), 1));
+    node.set_routes_to(Tunnels::WhereNeeded, Vec::new());
+    assert!(tunnel().is_err_and(|error| error.is_absent()));
 }

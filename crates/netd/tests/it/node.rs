@@ -66,7 +66,7 @@ pub(crate) struct Node {
     pub(crate) host: Scratch,
     pub(crate) pods: HashMap<&'static str, Pod>,
     pub(crate) view: NodeView,
-    cluster: String,
+    pub(crate) cluster: String,
     settings: Settings,
     network: Arc<PodNetwork>,
     table: Arc<Mutex<Table>>,
@@ -223,13 +223,16 @@ impl Node {
 
     /// Makes the routes to the other nodes' pods, twice.
     pub(crate) fn set_routes(&self, tunnels: Tunnels, others: &[&Node]) {
+        self.set_routes_to(tunnels, others.iter().map(|other| other.as_peer()).collect());
+    }
+
+    pub(crate) fn set_routes_to(&self, tunnels: Tunnels, peers: Vec<Peer>) {
         let settings = self.host_settings(tunnels);
-        let peers: Vec<Peer> = others.iter().map(|other| other.as_peer()).collect();
         let set = move || host::set_routes(&settings, &peers).and_then(|()| host::set_routes(&settings, &peers));
         self.host.run(set).expect("the routes are set");
     }
 
-    fn as_peer(&self) -> Peer {
+    pub(crate) fn as_peer(&self) -> Peer {
         Peer { name: self.view.name.clone(), addresses: self.view.addresses.clone(), pod_cidrs: self.settings.pod_cidrs.clone() }
     }
 
