@@ -24,6 +24,7 @@ pub(crate) async fn run(flags: &AgentFlags) -> Result<(), Failure> {
         (Ranges::parse("pod ranges", &joined.pod_ranges)?, Ranges::parse("service ranges", &joined.service_ranges)?);
     let node_ips = addresses::of_node(&flags.node_ip, &pod_ranges)?;
     let client = join::connect(&flags.server, &joined.authority_pem, join::credentials(&joined.identity))?.with_user_agent("kubelet");
+    join::wait_for_server(&client).await;
     let serving = join::serving_certificate(&client, &node_name, &node_ips, &clock).await?;
     let node = node::start(node::Setup {
         images: crate::commands::image::open(&place)?,
@@ -36,6 +37,7 @@ pub(crate) async fn run(flags: &AgentFlags) -> Result<(), Failure> {
         service_ranges,
         client,
         clock,
+        authority_pem: joined.authority_pem,
     })
     .await?;
     node.ready().await;
@@ -69,6 +71,8 @@ impl Joined {
         let credentials = client::kubeconfig::Credentials::Token(token.bearer);
         let with_token = join::connect(&flags.server, &cluster.authority_pem, credentials)?;
         let identity = join::client_certificate(&with_token, node_name, clock).await?;
+        let as_node = join::connect(&flags.server, &cluster.authority_pem, join::credentials(&identity))?;
+        join::refuse_taken_name(&as_node, node_name).await?;
         let joined = Joined {
             authority_pem: cluster.authority_pem,
             identity,

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use client::kubeconfig::{Credentials, Target};
 use client::remote::Remote;
-use client::{Client, Error};
+use client::{Api, Client, Error};
+use k8s_openapi::api::core::v1::Node;
+use object::key::ObjectKey;
 use object::time::Clock;
 use pki::{KeyPair, Leaf};
 use serde_json::{Value, json};
@@ -24,6 +26,7 @@ use crate::own_objects::CLUSTER_INFO;
 const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 const PATIENCE: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 
 /// `abcdef.0123456789abcdef@<sha256 of the authority>`.
 pub(crate) struct JoinToken {
@@ -86,21 +89,54 @@ pub(crate) fn credentials(pair: &KeyPair) -> Credentials {
 /// The certificate a kubelet shows to the API server.
 pub(crate) async fn client_certificate(with_token: &Client, node_name: &str, clock: &Clock) -> Result<KeyPair, Failure> {
     let leaf = Leaf::client(&format!("system:node:{node_name}"), "system:nodes");
-    certificate(with_token, &leaf, "kubernetes.io/kube-apiserver-client-kubelet", "client auth", clock).await
+    let asked = certificate(with_token, &leaf, "kubernetes.io/kube-apiserver-client-kubelet", "client auth", clock).await;
+    asked.map_err(|failure| failure.hint("coracle token (on the server): a token lasts a day"))
+}
+
+/// Two hosts under one name would fight over its pods. Upstream's `kubeadm join` refuses it too.
+pub(crate) async fn refuse_taken_name(as_node: &Client, node_name: &str) -> Result<(), Failure> {
+    let node: Option<Node> = Api::new(as_node)
+        .find(&ObjectKey::cluster(node_name))
+        .await
+        .map_err(|e| Failure::caused(format!("cannot look for a node `{node_name}`"), &e))?;
+    let conditions = node.and_then(|node| node.status?.conditions).unwrap_or_default();
+    if conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
+        return Err(Failure::new(format!("the cluster has a node `{node_name}` already, and it is Ready"))
+            .hint(format!("--node-name NAME; or, if that host is gone: kubectl delete node {node_name}")));
+    }
+    Ok(())
+}
+
+/// Returns when the server answers this node: hosts that start together find it away at first.
+pub(crate) async fn wait_for_server(as_node: &Client) {
+    loop {
+        match as_node.get::<Value>("/version").await {
+            Err(error @ Error::Transport { .. }) => {
+                let why = Failure::caused("no answer", &error);
+                tracing::warn!(why = why.text(), "waiting for the server; if the cluster was made anew: `coracle reset`, and join again");
+            }
+            _ => return,
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
 }
 
 /// The certificate a kubelet's own server shows.
 pub(crate) async fn serving_certificate(as_node: &Client, node_name: &str, ips: &[IpAddr], clock: &Clock) -> Result<KeyPair, Failure> {
     let mut leaf = Leaf::server(&format!("system:node:{node_name}"), vec![node_name.to_owned()], ips.to_vec());
     leaf.organization = Some("system:nodes".to_owned());
-    certificate(as_node, &leaf, "kubernetes.io/kubelet-serving", "server auth", clock).await
+    let asked = certificate(as_node, &leaf, "kubernetes.io/kubelet-serving", "server auth", clock).await;
+    asked.map_err(|failure| failure.hint("coracle reset, and join again with a new token"))
 }
 
 async fn certificate(client: &Client, leaf: &Leaf, signer: &str, usage: &str, clock: &Clock) -> Result<KeyPair, Failure> {
     use base64::Engine;
     let engine = &base64::engine::general_purpose::STANDARD;
-    let failed = |e: Error| {
-        Failure::caused(format!("cannot get a certificate from `{signer}`"), &e).hint("coracle token (on the server): tokens last a day")
+    let failed = |e: Error| match e.status() {
+        Some(status) if status.code == 401 => {
+            Failure::new("the server does not know this host: its token or certificate is wrong or too old")
+        }
+        _ => Failure::caused(format!("cannot get a certificate from `{signer}`"), &e),
     };
     let (key_pem, request_pem) = pki::ask(leaf, clock.now()).map_err(|e| Failure::caused("cannot make a key", &e))?;
     let csr = json!({
@@ -117,6 +153,5 @@ async fn certificate(client: &Client, leaf: &Leaf, signer: &str, usage: &str, cl
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    Err(Failure::new(format!("`{signer}` did not sign this node's certificate in {} s", PATIENCE.as_secs()))
-        .hint("kubectl get csr (on the server)"))
+    Err(Failure::new(format!("`{signer}` did not sign this node's certificate in {} s; see `kubectl get csr`", PATIENCE.as_secs())))
 }

@@ -31,6 +31,7 @@ use reconcile::{Informers, Recorder};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
+use crate::join;
 use crate::listen::listen;
 use crate::options::{Place, Ranges};
 
@@ -56,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) registries: Registries,
     /// How the kubelet shows itself, and whom it lets in.
     pub(crate) serving: Arc<rustls::ServerConfig>,
+    /// The cluster's, in PEM.
+    pub(crate) authority_pem: String,
 }
 
 /// A running node. Its pods run on when it is stopped.
@@ -80,6 +83,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
     let links = Arc::new(links.map_err(|e| Failure::caused("the pod network", &e))?);
     let network: Arc<dyn kubelet::seams::PodNetwork> = Arc::new(HostNetwork::new(links));
     let config = config(&setup, &pod_cidrs);
+    let network_config = network_config(&setup);
     let objects = Arc::new(ObjectSource::new(&setup.client));
     let disk = HostDisk::new(config.clone(), &setup.client, setup.clock.clone(), objects.clone(), network.clone());
     let (recorder, _) = Recorder::start(setup.client.clone(), setup.clock.clone());
@@ -100,7 +104,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
         services: informers.of::<Service>(),
         recorder,
     }));
-    let network = Netd::start(network_config(&setup.place, &setup.node_name, &setup.pod_ranges, &setup.service_ranges), &informers);
+    let network = Netd::start(network_config, &informers);
     let mut tasks = JoinSet::new();
     let running = agent.clone();
     tasks.spawn(async move {
@@ -195,24 +199,31 @@ fn config(setup: &Setup, pod_cidrs: &[Cidr]) -> Config {
     }
 }
 
-fn network_config(place: &Place, node_name: &str, pods: &Ranges, services: &Ranges) -> netd::agent::Config {
+fn network_config(setup: &Setup) -> netd::agent::Config {
     let cidrs = |ranges: &Ranges| ranges.texts().iter().filter_map(|t| t.parse().ok()).collect::<Vec<Cidr>>();
     netd::agent::Config {
-        cluster: place.tag(),
-        node_name: node_name.to_owned(),
-        cluster_pod_cidrs: cidrs(pods),
-        service_cidrs: cidrs(services),
-        dns_addresses: services.nth(DNS_ADDRESS),
+        cluster: setup.place.tag(),
+        node_name: setup.node_name.clone(),
+        cluster_pod_cidrs: cidrs(&setup.pod_ranges),
+        service_cidrs: cidrs(&setup.service_ranges),
+        dns_addresses: setup.service_ranges.nth(DNS_ADDRESS),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         resolv_conf: netd::dns::host_resolv_conf(),
         tunnels: Tunnels::WhereNeeded,
-        vxlan_id: 1,
+        vxlan_id: tunnel_id(&setup.authority_pem),
         vxlan_port: netd::host::VXLAN_PORT,
     }
 }
 
-/// Takes back links, routes, rules, kernel settings and cgroups; pods must have ended.
+/// What tells this cluster's tunnels from another's between the same hosts. All its nodes know its authority, so they agree.
+fn tunnel_id(authority_pem: &str) -> u32 {
+    // 24 bits are all a VXLAN has.
+    u32::from_str_radix(&join::digest(authority_pem)[..6], 16).expect("a digest in hex").max(1)
+}
+
+/// Takes back volumes' mounts, links, routes, rules, kernel settings and cgroups; pods must have ended.
 pub(crate) async fn remove_traces(place: &Place) -> Result<(), Failure> {
+    kubelet::disk::unmount_all(&place.pods_dir()).map_err(Failure::new)?;
     let ranges = std::fs::read_to_string(pod_ranges_file(place)).unwrap_or_default();
     let cidrs: Vec<Cidr> = ranges.lines().filter_map(|t| t.parse().ok()).collect();
     netd::agent::reset(&place.tag(), &cidrs, &network_dir(place)).map_err(|e| Failure::caused("cannot remove the network", &e))?;

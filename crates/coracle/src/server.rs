@@ -106,6 +106,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         images,
         registries: registries::load(&options.place)?,
         serving: pki::tls::server(&credentials.kubelet_serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?,
+        authority_pem: credentials.authority.certificate_pem().to_owned(),
     })
     .await?;
     node.ready().await;

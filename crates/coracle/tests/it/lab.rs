@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const CORACLE: &str = env!("CARGO_BIN_EXE_coracle");
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A lost node is noticed after fifty seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Lab {
     namespaces: Namespaces,
@@ -38,7 +39,7 @@ pub(crate) struct Second {
     pub(crate) lab: Lab,
     /// IPv4 and IPv6, of the first and of the second.
     pub(crate) addresses: [[&'static str; 2]; 2],
-    _router: Option<Namespaces>,
+    router: Option<Namespaces>,
 }
 
 impl Lab {
@@ -69,7 +70,7 @@ impl Lab {
                 self.join_lan("198.51.100.1", "2001:db8:1::1");
                 far.join_lan("198.51.100.2", "2001:db8:1::2");
                 let addresses = [["198.51.100.1", "2001:db8:1::1"], ["198.51.100.2", "2001:db8:1::2"]];
-                Second { lab: far, addresses, _router: None }
+                Second { lab: far, addresses, router: None }
             }
             Between::Router => {
                 let router = Namespaces::new();
@@ -85,7 +86,7 @@ impl Lab {
                 far.join_lan("203.0.113.2", "2001:db8:2::2");
                 far.shell("ip route add 198.51.100.0/24 via 203.0.113.254; ip route add 2001:db8:1::/64 via 2001:db8:2::fe");
                 let addresses = [["198.51.100.1", "2001:db8:1::1"], ["203.0.113.2", "2001:db8:2::2"]];
-                Second { lab: far, addresses, _router: Some(router) }
+                Second { lab: far, addresses, router: Some(router) }
             }
         }
     }
@@ -182,6 +183,22 @@ impl Lab {
         }
     }
 
+    /// Repeats a kubectl line until it succeeds.
+    pub(crate) fn until_works(&self, line: &str) {
+        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let words = words(line);
+        let began = Instant::now();
+        loop {
+            let output = self.attempt(&program, &words.iter().map(String::as_str).collect::<Vec<_>>());
+            if output.status.success() {
+                return;
+            }
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(began.elapsed() < PATIENCE, "`kubectl {line}` still fails:\n{said}\n{}", self.log_end());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
         let path = self.dir.join(name);
         std::fs::create_dir_all(path.parent().expect("has one")).expect("writable");
@@ -214,6 +231,14 @@ impl Lab {
         );
         self.coracle(&["build", "-t", "box:1", &context.display().to_string()]);
         true
+    }
+}
+
+impl Second {
+    /// The router carries nothing, or all again.
+    pub(crate) fn set_router(&self, forwards: bool) {
+        let router = self.router.as_ref().expect("there is one");
+        router.shell(&format!("echo {} > /proc/sys/net/ipv4/ip_forward", u8::from(forwards)));
     }
 }
 
@@ -267,8 +292,10 @@ impl Drop for Background {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let _ = self.command(CORACLE, &["reset"]).output();
+        let reset = self.attempt(CORACLE, &["reset"]);
         let _ = std::fs::remove_dir_all(&self.dir);
+        let said = String::from_utf8_lossy(&reset.stderr);
+        assert!(reset.status.success() || std::thread::panicking(), "reset failed: {said}");
     }
 }
 

@@ -1,12 +1,14 @@
 //! Two hosts, one cluster: on one link, and with a router between.
 
+use std::time::{Duration, Instant};
+
 use crate::lab::{Background, Between, Lab, Second, is_possible};
 
 /// `near` serves, `far` joined; a pod of the same name on each, behind a Service of the same name.
 struct Cluster {
     near: Lab,
     far: Second,
-    _agent: Background,
+    agent: Background,
 }
 
 const NAMES: [&str; 2] = ["near", "far"];
@@ -25,10 +27,8 @@ fn cluster(between: Between) -> Option<Cluster> {
         return None;
     }
     let token = near.coracle(&["token"]);
-    let server = format!("--server=https://{}:6443", far.addresses[0][0]);
-    let flags = ["agent", &server, "--node-name=far", &ips[1], "--token", token.trim()];
-    let agent = far.lab.start(Lab::coracle_program(), &flags);
-    near.until("get nodes", |text| text.lines().filter(|l| l.contains(" Ready")).count() == 2);
+    let agent = join(&far, &["--token", token.trim()]);
+    near.until("get nodes", are_both_ready);
     for (name, port) in NAMES.iter().zip(SERVICE_PORTS) {
         let manifest = near.write(
             &format!("{name}.yaml"),
@@ -42,7 +42,17 @@ fn cluster(between: Between) -> Option<Cluster> {
         near.kubectl(&format!("apply -f {manifest}"));
     }
     near.kubectl("wait --for=condition=Ready pod/near pod/far --timeout=30s");
-    Some(Cluster { near, far, _agent: agent })
+    Some(Cluster { near, far, agent })
+}
+
+fn join(far: &Second, more: &[&str]) -> Background {
+    let [near_ips, far_ips] = far.addresses;
+    let (server, ips) = (format!("--server=https://{}:6443", near_ips[0]), format!("--node-ip={}", far_ips.join(",")));
+    far.lab.start(Lab::coracle_program(), &[&["agent", &server, "--node-name=far", &ips], more].concat())
+}
+
+fn are_both_ready(nodes: &str) -> bool {
+    nodes.lines().filter(|line| line.contains(" Ready")).count() == 2
 }
 
 impl Cluster {
@@ -80,6 +90,13 @@ impl Cluster {
         }
     }
 
+    /// The other pod is gone: its addresses answer nobody, its service refuses at once.
+    fn reaches_nothing_but_near(&self) {
+        let cluster_ip = self.near.kubectl("get service far -o jsonpath={.spec.clusterIP}");
+        let refused = |pod: &str| self.near.kubectl_error(&format!("exec {pod} -- wget -q -O /dev/null http://{cluster_ip}:82/sh"));
+        assert!(refused("near").contains("refused"), "{}", refused("near"));
+    }
+
     fn finds_names_from_afar(&self) {
         let answer = self.near.kubectl("exec far -- nslookup near.default.svc.cluster.local");
         for ip in self.near.kubectl("get service near -o jsonpath={.spec.clusterIPs[*]}").split(' ') {
@@ -111,4 +128,94 @@ fn pods_and_services_are_reached_across_hosts_on_one_link() {
 #[test]
 fn pods_and_services_are_reached_across_a_router() {
     check(Between::Router);
+}
+
+#[test]
+fn pods_outlive_their_agent_and_both_hosts_outlive_the_server() {
+    let Some(mut cluster) = cluster(Between::Link) else { return };
+    let container = "get pod far -o jsonpath={.status.containerStatuses[0].containerID}/{.status.containerStatuses[0].restartCount}";
+    let before = cluster.near.kubectl(container);
+    assert!(before.ends_with("/0"), "{before}");
+
+    let far = &cluster.far;
+    far.lab.run("kill", &["-9", &far.lab.server_pid()]);
+    let direct = format!("http://{}:8080/sh", cluster.near.kubectl("get pod far -o jsonpath={.status.podIP}"));
+    cluster.near.run("busybox", &["wget", "-q", "-O", "/dev/null", &direct]);
+    // Who it is, it knows from the first time.
+    cluster.agent = join(far, &[]);
+    cluster.near.until_works("exec far -- true");
+    assert_eq!(cluster.near.kubectl(container), before);
+
+    cluster.near.run("kill", &["-9", &cluster.near.server_pid()]);
+    cluster.near.run("busybox", &["wget", "-q", "-O", "/dev/null", &direct]);
+    cluster.near.coracle(&["up", "--node-name=near", &format!("--node-ip={}", cluster.far.addresses[0].join(","))]);
+    cluster.near.until("get nodes", are_both_ready);
+    cluster.near.until_works("exec far -- true");
+    assert_eq!(cluster.near.kubectl(container), before);
+    cluster.near.kubectl("delete pod far --timeout=60s");
+    cluster.reaches_nothing_but_near();
+}
+
+#[test]
+fn a_node_that_was_cut_off_is_ready_soon_after() {
+    let Some(cluster) = cluster(Between::Router) else { return };
+    cluster.far.set_router(false);
+    cluster.near.until("get node far", |text| text.contains("NotReady"));
+    cluster.far.set_router(true);
+    let healed = Instant::now();
+    cluster.near.until("get nodes", are_both_ready);
+    // Ten seconds between two looks, and what a slow machine adds.
+    assert!(healed.elapsed() < Duration::from_secs(25), "Ready only after {:?}", healed.elapsed());
+    cluster.reaches_everything();
+}
+
+#[test]
+fn a_host_that_may_not_join_is_told_what_to_do() {
+    let Some(cluster) = cluster(Between::Link) else { return };
+    let other = cluster.far.lab.dir.join("other").display().to_string();
+    let server = format!("--server=https://{}:6443", cluster.far.addresses[0][0]);
+    let refused = |name: &str, token: &str| {
+        let flags = ["agent", &server, "--data-dir", &other, "--node-name", name, "--token", token];
+        let output = cluster.far.lab.attempt(Lab::coracle_program(), &flags);
+        assert!(!output.status.success(), "{name} joined with `{token}`");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let token = cluster.near.coracle(&["token"]);
+    let (_, authority) = token.trim().split_once('@').expect("a token with a digest");
+    let checks = [
+        ("third", "abc", "hint: coracle token (on the server)"),
+        ("third", "abcdef.0123456789abcdef@00", "is not the cluster of this token"),
+        ("third", &format!("abcdef.0123456789abcdef@{authority}"), "token or certificate is wrong or too old"),
+        ("near", token.trim(), "has a node `near` already"),
+    ];
+    for (name, token, expected) in checks {
+        let said = refused(name, token);
+        assert!(said.contains(expected) && said.contains("hint: "), "{name} with `{token}`: {said}");
+    }
+}
+
+#[test]
+fn nothing_outlives_a_reset_on_either_host() {
+    let Some(cluster) = cluster(Between::Router) else { return };
+    let uids = cluster.near.kubectl("get pods -o jsonpath={.items[*].metadata.uid}");
+    let groups = |uid: &str| cluster.near.shell(&format!("find /sys/fs/cgroup -name '*{uid}*'"));
+    for uid in uids.split(' ') {
+        assert_ne!(groups(uid), "", "the pod has a cgroup");
+    }
+    for host in [&cluster.far.lab, &cluster.near] {
+        let mounts = || host.run("cat", &["/proc/self/mounts"]).contains(&host.dir.display().to_string());
+        assert!(mounts(), "volumes are mounted");
+        host.coracle(&["reset"]);
+        assert!(!mounts(), "{}", host.run("cat", &["/proc/self/mounts"]));
+        assert!(!host.dir.join("data").exists());
+        let links = host.run("ip", &["-o", "link"]);
+        assert!(!links.contains("cor"), "{links}");
+        for family in ["-4", "-6"] {
+            assert_eq!(host.run("ip", &[family, "route", "show", "table", "all", "proto", "202"]), "");
+        }
+        assert_eq!(host.run("cat", &["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"]), "0\n0\n");
+    }
+    for uid in uids.split(' ') {
+        assert_eq!(groups(uid), "");
+    }
 }

@@ -19,7 +19,7 @@ mod tokens;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use client::Client;
@@ -44,6 +44,11 @@ use tokens::Tokens;
 
 /// A termination message is cut here. Upstream: `maxTerminationMessageLength` of one container.
 const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// Unmounts the volumes of all pods, which must have ended: for a host that is to be a node no more.
+pub fn unmount_all(root_dir: &Path) -> Result<(), String> {
+    tmpfs::unmount_below(&root_dir.join("pods"))
+}
 
 #[derive(Clone)]
 pub struct HostDisk(Arc<Shared>);

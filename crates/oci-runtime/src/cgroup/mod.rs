@@ -101,10 +101,12 @@ impl Cgroups {
     /// Makes the group of the shims. A shim must not stay in the group of the process that started it: a service manager
     /// kills all of that group together.
     pub(crate) fn make_for_shims(&self, path: &CgroupPath) -> Result<(), String> {
-        match self {
+        let make = || match self {
             Cgroups::V1(hierarchies) => hierarchies.make_for_shims(path),
             Cgroups::V2(hierarchy) => hierarchy.make(path, &Resources::default(), Purpose::Container { devices: None }),
-        }
+        };
+        // Once more, for a cluster that ended just now may have taken the top away (`leave_top`).
+        make().or_else(|_| make())
     }
 
     pub(crate) fn enter_as_shim_if_no_door(&self, path: &CgroupPath) -> Result<(), String> {
@@ -154,6 +156,13 @@ impl Cgroups {
     /// Removes the group itself if nothing is in or below it; others may be using it, so nothing is done to them.
     pub(crate) fn leave(&self, path: &CgroupPath) {
         self.directories(path).iter().for_each(|dir| _ = fs::remove_dir(dir));
+    }
+
+    /// Removes what all clusters of the host share, if there is none any more.
+    pub(crate) fn leave_top(&self, path: &CgroupPath) {
+        let depth = path.0.split('/').count() - 2;
+        let tops = self.directories(path).into_iter().filter_map(|dir| dir.ancestors().nth(depth).map(Path::to_owned));
+        tops.for_each(|top| _ = fs::remove_dir(top));
     }
 
     /// Kills what is there, waits until it has ended, removes the group. Blocks.

@@ -94,7 +94,12 @@ impl EmbeddedRuntime {
 pub async fn destroy_cgroup(path: &str) -> Result<()> {
     let path = CgroupPath::parse(path).map_err(Error::Invalid)?;
     let cgroups = Cgroups::probe().map_err(Error::Invalid)?;
-    blocking(move || cgroups.destroy(&path, KILL_TIMEOUT).map_err(Error::DeadlineExceeded)).await
+    let destroy = move || {
+        cgroups.destroy(&path, KILL_TIMEOUT)?;
+        cgroups.leave_top(&path);
+        Ok(())
+    };
+    blocking(move || destroy().map_err(Error::DeadlineExceeded)).await
 }
 
 fn io_error(step: String) -> impl FnOnce(std::io::Error) -> Error {
