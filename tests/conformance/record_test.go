@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/onsi/ginkgo/v2"
 )
@@ -14,9 +15,6 @@ import (
 // The runner speaks of a spec when it has ended and reports when all have. Who watches wants to know what runs now, and who
 // interrupts wants to keep what there is: so each process notes beginnings and ends as they come, and keeps each spec's own log.
 var recordDir = flag.String("record-dir", "", "folder for events.jsonl (each spec's beginning and end) and logs/ (what each spec said)")
-
-// Reading the flags goes through all specs once without running them, which is nobody's beginning or end.
-var isRecording bool
 
 // A line of events.jsonl; without a state it is a beginning.
 type event struct {
@@ -29,28 +27,41 @@ type event struct {
 // Lines are written by many processes into one file, which is safe for short ones.
 const messageBytesMax = 2000
 
-var _ = ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) {
-	if isRecording && report.State.String() != "skipped" && report.State.String() != "pending" {
-		record(event{Spec: report.FullText()})
-	}
-})
-
-var _ = ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
-	if !isRecording || report.State.String() == "skipped" || report.State.String() == "pending" {
+// recordSpecs must come after the flags are read: that goes through all specs once without running them, on a copy of the suite
+// which then takes the place of the first and has lost what stands outside of containers.
+func recordSpecs() {
+	if *recordDir == "" {
 		return
 	}
-	message := report.Failure.Message
+	ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) {
+		if isRun(report) {
+			record(event{Spec: report.FullText()})
+		}
+	})
+	ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
+		if isRun(report) {
+			recordEnd(report)
+		}
+	})
+}
+
+func isRun(report ginkgo.SpecReport) bool {
+	state := report.State.String()
+	return state != "pending" && (state != "skipped" || report.RunTime > 0)
+}
+
+func recordEnd(report ginkgo.SpecReport) {
+	state, seconds, message := report.State.String(), report.RunTime.Seconds(), report.Failure.Message
+	log := fmt.Sprintf("%s\n%s after %.1f s\n\n%s%s", report.FullText(), state, seconds, report.CapturedGinkgoWriterOutput, report.CapturedStdOutErr)
+	if report.Failed() {
+		log += fmt.Sprintf("\n%s\n%s\n", message, report.Failure.Location)
+	}
+	_ = os.WriteFile(filepath.Join(*recordDir, "logs", fileName(report.FullText())+".log"), []byte(log), 0o644)
 	if len(message) > messageBytesMax {
 		message = message[:messageBytesMax]
 	}
-	record(event{report.FullText(), report.State.String(), report.RunTime.Seconds(), message})
-	log := fmt.Sprintf("%s\n%s after %.1f s\n\n%s%s", report.FullText(), report.State, report.RunTime.Seconds(),
-		report.CapturedGinkgoWriterOutput, report.CapturedStdOutErr)
-	if report.Failed() {
-		log += fmt.Sprintf("\n%s\n%s\n", report.Failure.Message, report.Failure.Location.String())
-	}
-	_ = os.WriteFile(filepath.Join(*recordDir, "logs", fileName(report.FullText())+".log"), []byte(log), 0o644)
-})
+	record(event{report.FullText(), state, seconds, message})
+}
 
 func record(e event) {
 	line, err := json.Marshal(e)
@@ -69,7 +80,7 @@ var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // fileName leaves words; the file system takes 255 bytes.
 func fileName(spec string) string {
-	name := notInNames.ReplaceAllString(spec, "-")
+	name := strings.Trim(notInNames.ReplaceAllString(spec, "-"), "-")
 	if len(name) > 200 {
 		name = name[:200]
 	}

@@ -51,6 +51,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestConformance(t *testing.T) {
-	isRecording = *recordDir != ""
+	recordSpecs()
 	e2e.RunE2ETests(t)
 }
