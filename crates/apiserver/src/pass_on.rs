@@ -9,7 +9,7 @@ mod place;
 use std::sync::Arc;
 
 use authz::Attributes;
-use http::{Response, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use object::Value;
 use object::status::Status;
 
@@ -31,6 +31,9 @@ impl ApiServer {
             "pods" => place::pod(&self.object(target, &call.info.namespace, name)?, scheme, port)?,
             _ => self.service_place(call, target, scheme, name, port)?,
         };
+        if let Some(redirect) = redirect_to_root(call) {
+            return Ok(redirect);
+        }
         let mut path = format!("/{}", call.info.rest);
         if !call.raw_query.is_empty() {
             path = format!("{path}?{}", call.raw_query);
@@ -119,6 +122,20 @@ impl ApiServer {
         };
         hop::carry(call, body, place, path, tls).await
     }
+}
+
+/// Upstream: a page at `…/proxy` would resolve its relative links beside the proxy, so browsers are led to `…/proxy/`.
+fn redirect_to_root(call: &Call) -> Option<Response<Body>> {
+    let is_read = matches!(call.method, Method::GET | Method::HEAD) && !call.headers.contains_key(header::UPGRADE);
+    if !is_read || !call.info.rest.is_empty() || call.info.path.ends_with('/') {
+        return None;
+    }
+    let query = if call.raw_query.is_empty() { String::new() } else { format!("?{}", call.raw_query) };
+    let location = HeaderValue::from_str(&format!("{}/{query}", call.info.path)).ok()?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
 }
 
 fn invalid_name(call: &Call) -> Status {
