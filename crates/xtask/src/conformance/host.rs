@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Runs inside: `$0` is coracle, `$1` the host's name. The default routes lead nowhere, but without them nothing would be sent to
+/// Runs inside: `$0` is coracle, `$1` the host's name, `$2` its folder, which is in one of the run. The default routes lead nowhere, but without them nothing would be sent to
 /// a service's address.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
@@ -21,7 +21,10 @@ ip route add default via 192.0.2.1
 ip -6 route add default via 2001:db8::1
 echo ready
 read -r _ || true
-exec "$0" reset >/dev/null 2>&1
+set +e
+"$0" reset >/dev/null 2>&1
+rm -rf "$2" 2>/dev/null
+rmdir "$(dirname "$2")" 2>/dev/null
 "#;
 
 pub(crate) struct Host {
@@ -37,6 +40,7 @@ impl Host {
             .args(["unshare", "-n", "-m", "-u", "--propagation", "private", "sh", "-ec", KEEPER])
             .arg(coracle)
             .arg(name)
+            .arg(&dir)
             .envs(variables(&dir))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -86,6 +90,8 @@ impl Drop for Host {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+        // What the keeper saw mounted it could not remove; with its namespace that is gone.
         let _ = std::fs::remove_dir_all(&self.dir);
+        let _ = self.dir.parent().map(std::fs::remove_dir);
     }
 }

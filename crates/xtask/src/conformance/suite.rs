@@ -1,6 +1,7 @@
 //! Running the suite: the runner with its flags, watched while it runs, interrupted with us.
 
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,7 +53,8 @@ impl Judge<'_> {
         let errors = log.try_clone().map_err(|e| e.to_string())?;
         println!("{}: results in {}", part.name, out.display());
         let mut command = self.command(part, &out);
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        // In a group of its own: the runner and its processes are to hear of an interruption once, from us.
+        command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
         let began = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("threads: {e}"))?;
         let is_whole = runtime.block_on(async {
@@ -107,10 +109,7 @@ async fn watch(mut child: Child, out: &Path, began: Instant) -> std::result::Res
     screen.end();
     println!("interrupted; waiting for the runner's reports …");
     if let Some(pid) = child.id() {
-        // On a terminal it got the signal with us, and takes a second one for impatience.
-        if !std::io::stdin().is_terminal() {
-            let _ = Command::new("kill").args(["-INT", &pid.to_string()]).status();
-        }
+        let _ = Command::new("kill").args(["-TERM", "--", &format!("-{pid}")]).status();
     }
     if tokio::time::timeout(REPORT_PATIENCE, child.wait()).await.is_err() {
         let _ = child.kill().await;
