@@ -230,6 +230,30 @@ impl Faults {
         }
         at.has_text()
     }
+    /// The same where upstream generates the rule from the type.
+    pub(crate) fn need_text_later(&mut self, at: &At<'_>) -> bool {
+        self.later(|faults| _ = faults.need_text(at));
+        at.has_text()
+    }
+    /// A name that can stand in a path.
+    pub(crate) fn segment(&mut self, at: &At<'_>) {
+        self.each(at, object::names::path_segment_faults(at.text()));
+    }
+    pub(crate) fn need_segment(&mut self, at: &At<'_>) {
+        if self.need_text(at) {
+            self.segment(at);
+        }
+    }
+    pub(crate) fn need_segment_later(&mut self, at: &At<'_>) {
+        if self.need_text_later(at) {
+            self.segment(at);
+        }
+    }
+    pub(crate) fn subdomain_if_set(&mut self, at: &At<'_>) {
+        if at.is_set() {
+            self.subdomain(at);
+        }
+    }
     pub(crate) fn need_time(&mut self, at: &At<'_>) {
         self.need_text(at);
     }
@@ -264,6 +288,12 @@ impl Faults {
         let path = Path::new("metadata");
         self.0.extend(metadata::validate(object.value, is_namespaced, rule, &path));
         self.0.extend(metadata::validate_finalizer_domains(object.value, &path));
+    }
+    /// The same where upstream looks at the whole object before it compares it with the old one.
+    pub(crate) fn metadata_first(&mut self, object: &At<'_>, is_namespaced: bool, rule: NameRule) {
+        let compared = std::mem::take(&mut self.0);
+        self.metadata(object, is_namespaced, rule);
+        self.0.extend(compared);
     }
     pub(crate) fn immutable(&mut self, old: &At<'_>, new: &At<'_>) {
         self.0.extend(metadata::validate_immutable(old.value, new.value, &new.path()));

@@ -26,12 +26,16 @@ type Rule = fn(&mut Tree, Timestamp);
 /// By the short name of a type. A rule sees the value before its parts are walked.
 const RULES: &[(&str, &[(&str, Rule)])] = &[("core.v1", pods::RULES), ("core.v1", services::RULES), ("", workloads::RULES)];
 
+/// In place of a value: the field is dropped, as upstream does where it does not belong to the version's defaults yet.
+const CLOSED: &str = "-";
 const ROWS: &str = include_str!("defaults/rows.txt");
 
 /// What is known of a type beyond its fields.
 #[derive(Default)]
 struct Facts {
     constants: Vec<(&'static str, Value)>,
+    /// Fields behind a gate that is closed.
+    closed: Vec<&'static str>,
     rules: Vec<Rule>,
 }
 
@@ -58,8 +62,13 @@ fn facts() -> &'static HashMap<String, Facts> {
         for line in ROWS.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.splitn(3, ' ');
             let (Some(name), Some(field), Some(value)) = (words.next(), words.next(), words.next()) else { panic!("short row: {line}") };
+            let facts = facts.entry(name.to_owned()).or_default();
+            if value == CLOSED {
+                facts.closed.push(field);
+                continue;
+            }
             let value = serde_json::from_str(value).expect("a default is JSON");
-            facts.entry(name.to_owned()).or_default().constants.push((field, value));
+            facts.constants.push((field, value));
         }
         for (group, rules) in RULES {
             for (name, rule) in *rules {
@@ -96,6 +105,9 @@ impl Walk<'_> {
         }
         let facts = short.and_then(|name| facts().get(name));
         if let Some(facts) = facts {
+            for field in &facts.closed {
+                tree.remove(*field);
+            }
             for rule in &facts.rules {
                 rule(tree, self.now);
             }

@@ -15,28 +15,29 @@ enum Mark {
     New,
 }
 
-/// The longest common subsequence, walked from the front.
+/// The longest common subsequence, walked from the back: of several like lines the last are the ones that stayed.
 fn marked<'a>(old: &'a [String], new: &'a [String]) -> Vec<(Mark, &'a str)> {
     let mut longest = vec![vec![0u32; new.len() + 1]; old.len() + 1];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            longest[i][j] = if old[i] == new[j] { longest[i + 1][j + 1] + 1 } else { longest[i + 1][j].max(longest[i][j + 1]) };
+    for i in 0..old.len() {
+        for j in 0..new.len() {
+            longest[i + 1][j + 1] = if old[i] == new[j] { longest[i][j] + 1 } else { longest[i][j + 1].max(longest[i + 1][j]) };
         }
     }
-    let (mut i, mut j) = (0, 0);
+    let (mut i, mut j) = (old.len(), new.len());
     let mut out = Vec::with_capacity(old.len() + new.len());
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            out.push((Mark::Both, old[i].as_str()));
-            (i, j) = (i + 1, j + 1);
-        } else if i < old.len() && (j == new.len() || longest[i + 1][j] >= longest[i][j + 1]) {
-            out.push((Mark::Old, old[i].as_str()));
-            i += 1;
+    while i > 0 || j > 0 {
+        if i > 0 && j > 0 && old[i - 1] == new[j - 1] {
+            out.push((Mark::Both, old[i - 1].as_str()));
+            (i, j) = (i - 1, j - 1);
+        } else if j > 0 && (i == 0 || longest[i][j - 1] >= longest[i - 1][j]) {
+            out.push((Mark::New, new[j - 1].as_str()));
+            j -= 1;
         } else {
-            out.push((Mark::New, new[j].as_str()));
-            j += 1;
+            out.push((Mark::Old, old[i - 1].as_str()));
+            i -= 1;
         }
     }
+    out.reverse();
     out
 }
 

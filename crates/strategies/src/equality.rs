@@ -1,4 +1,6 @@
-//! Upstream's semantic equality: a field that is missing, null, or an empty list or map is one and the same.
+//! Upstream's semantic equality of objects in normal form: a field that is missing, null, or an empty list is one and the same.
+//!
+//! An empty map left by normalizing is a struct behind a pointer, which is something.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +22,6 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.values().all(is_empty),
         _ => false,
     }
 }

@@ -80,5 +80,15 @@ pub fn validate_update(resource: &Resource, subresource: &str, old: &Value, new:
     faults.into_list()
 }
 
+/// What is not wrong but should be known: deprecated fields, settings without effect. Of an object as it was sent, defaulted; `old` on
+/// update.
+pub fn warnings(resource: &Resource, subresource: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(warn) = row::find(&resource.group, &resource.plural).warn {
+        warn(subresource, old, &At::root(new), &mut said);
+    }
+    said
+}
+
 #[cfg(test)]
 mod tests;

@@ -156,10 +156,20 @@ pub(crate) fn is_ipv6(text: &str) -> bool {
     matches!(parse_sloppily(text), Some(IpAddr::V6(_)))
 }
 
+fn range_parts(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let (address, length) = (parse_sloppily(address)?, length.parse::<u8>().ok()?);
+    (length <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, length))
+}
+
+/// Reads a range as Go's old parser did.
+pub(crate) fn parse_range_sloppily(text: &str) -> Option<object::cidr::Cidr> {
+    range_parts(text).and_then(|(address, length)| object::cidr::Cidr::new(address, length))
+}
+
 pub(crate) fn cidr(at: &At<'_>, faults: &mut Faults) {
     let text = at.text();
-    let parts = text.split_once('/').and_then(|(address, length)| Some((parse_sloppily(address)?, length.parse::<u8>().ok()?)));
-    let Some((address, length)) = parts.filter(|(address, length)| *length <= if address.is_ipv4() { 32 } else { 128 }) else {
+    let Some((address, length)) = range_parts(text) else {
         faults.invalid_text(at, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
         return;
     };
@@ -170,6 +180,56 @@ pub(crate) fn cidr(at: &At<'_>, faults: &mut Faults) {
         faults.invalid_text(at, "must not have an IPv4-mapped IPv6 address");
     } else if object::cidr::Cidr::new(address, length).is_some_and(|range| range.network() != address) {
         faults.invalid_text(at, "must not have bits set beyond the prefix length");
+    }
+}
+
+/// A range that must be written in the one canonical way.
+pub(crate) fn canonical_cidr(at: &At<'_>, faults: &mut Faults) {
+    let before = faults.0.len();
+    cidr(at, faults);
+    if let Ok(range) = at.text().parse::<object::cidr::Cidr>()
+        && faults.0.len() == before
+        && range.to_string() != at.text()
+    {
+        faults.invalid_text(at, format!("must be in canonical form ({:?})", range.to_string()));
+    }
+}
+
+/// A domain, a slash and more (`acme.io/foo`).
+pub(crate) fn domain_prefixed_path(at: &At<'_>, faults: &mut Faults) {
+    const PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+    if !faults.need_text(at) {
+        return;
+    }
+    let Some((host, path)) = at.text().split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty()) else {
+        faults.invalid_text(at, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        return;
+    };
+    faults.each_as(at, host, object::names::subdomain_faults(host));
+    if !path.bytes().all(|c| c.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&c)) {
+        faults.invalid_as(at, path, PATH);
+    }
+}
+
+/// A name of at least two parts, a last dot allowed.
+pub(crate) fn full_domain_name(at: &At<'_>, faults: &mut Faults) {
+    use object::names::{label_faults, subdomain_faults};
+    if !faults.need_text(at) {
+        return;
+    }
+    let name = at.text().strip_suffix('.').unwrap_or(at.text());
+    let found = subdomain_faults(name);
+    if !found.is_empty() {
+        faults.invalid_as(at, name, found.join(","));
+    } else if !name.contains('.') {
+        faults.invalid_as(at, name, "should be a domain with at least two segments separated by dots");
+    } else {
+        for label in name.split('.') {
+            let found = label_faults(label);
+            if !found.is_empty() {
+                faults.invalid_as(at, label, found.join(","));
+            }
+        }
     }
 }
 

@@ -6,4 +6,8 @@ pub(crate) mod apps;
 pub(crate) mod batch;
 pub(crate) mod certificates;
 pub(crate) mod core;
+pub(crate) mod discovery;
+pub(crate) mod networking;
 pub(crate) mod pods;
+pub(crate) mod policies;
+pub(crate) mod rbac;

@@ -4,11 +4,13 @@ mod bench;
 mod ci;
 mod conformance;
 mod gen_facts;
+mod record_validation;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask ci | clients | bench [MEASURE...] | conformance OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
+       | record-validation KUBECONFIG [GROUP...]
   ci           install what tests need, check the formatting, run all tests
   clients      fetch the real kubectl and Helm into target/clients
   bench        build for release and print the table of measures beside upstream's figures (root; docs/BENCHMARKS.md)
@@ -16,7 +18,8 @@ const USAGE: &str =
   gen-facts    renew the committed fact tables, once per Kubernetes minor
     --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
     --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
-    --tables     its server-side table columns by resource: {\"apps/v1/deployments\": [{name, type, format, priority}, ...]}";
+    --tables     its server-side table columns by resource: {\"apps/v1/deployments\": [{name, type, format, priority}, ...]}
+  record-validation  renew what a fresh reference kube-apiserver says of faulty objects (crates/strategies/golden/validation)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
         }
+        ["record-validation", kubeconfig, ref files @ ..] => record_validation::run(kubeconfig.as_ref(), files),
         _ => {
             eprintln!("{USAGE}\n{}", conformance::USAGE);
             return ExitCode::from(2);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
 use crate::validation::core::events;
+use crate::validation::{policies, rbac};
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -18,11 +19,17 @@ pub(super) const ROWS: &[Row] = &[
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "flowschemas").with_generation() },
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "prioritylevelconfigurations").with_generation() },
     Row::new("node.k8s.io", "runtimeclasses"),
-    Row::new("policy", "poddisruptionbudgets").with_generation(),
-    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "clusterrolebindings") },
-    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "clusterroles") },
-    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "rolebindings") },
-    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "roles") },
+    Row::new("policy", "poddisruptionbudgets").with_generation().checked(policies::validate_budget, policies::validate_budget_update),
+    Row {
+        name: NameRule::PathSegment,
+        ..Row::new(RBAC, "clusterrolebindings").checked(rbac::validate_cluster_binding, rbac::validate_cluster_binding_update)
+    },
+    Row {
+        name: NameRule::PathSegment,
+        ..Row::new(RBAC, "clusterroles").checked(rbac::validate_cluster_role, rbac::validate_cluster_role_update)
+    },
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "rolebindings").checked(rbac::validate_binding, rbac::validate_binding_update) },
+    Row { name: NameRule::PathSegment, ..Row::new(RBAC, "roles").checked(rbac::validate_role, rbac::validate_role_update) },
     Row::new(RESOURCE, "deviceclasses").with_generation(),
     Row { status_metadata: StatusMetadata::Kept, update: Some(restamp_taint), ..Row::new(RESOURCE, "devicetaintrules").with_generation() },
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(RESOURCE, "resourceclaims") },

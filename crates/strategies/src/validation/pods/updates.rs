@@ -276,6 +276,10 @@ fn keep_amounts(resources: &mut Value, old: &Value) {
                 None => amounts.remove(name),
             };
         }
+        if amounts.is_empty() {
+            crate::reset::unset(resources, field);
+            continue;
+        }
         if !resources.is_object() {
             *resources = json!({});
         }
