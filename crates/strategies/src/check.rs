@@ -137,26 +137,69 @@ pub(crate) const IMMUTABLE: &str = "field is immutable";
 
 /// The faults found so far, in order; and those of rules that upstream generates from the types, which come after all others.
 #[derive(Default)]
-pub(crate) struct Faults(pub(crate) Vec<Error>, Vec<Error>);
+pub(crate) struct Faults(pub(crate) Vec<Error>, Generated);
+
+/// Upstream's generated rules stand beside written ones, which say the same and give way to them.
+#[derive(Default)]
+struct Generated {
+    found: Vec<Error>,
+    /// Faults of written rules that go when a generated one found the like at the same place.
+    covered: Vec<Error>,
+    /// Below a field that may not change but did, nothing generated is asked.
+    is_off: bool,
+}
 
 impl Faults {
     /// All of them. Upstream says each thing once, but for what its generated rules find again.
     pub(crate) fn into_list(self) -> Vec<Error> {
-        let mut list: Vec<Error> = Vec::with_capacity(self.0.len() + self.1.len());
+        let Generated { found, covered, .. } = self.1;
+        let mut list: Vec<Error> = Vec::with_capacity(self.0.len() + found.len());
         for fault in self.0 {
-            if !list.contains(&fault) {
+            let is_change = |fault: &Error| fault.detail == IMMUTABLE;
+            let is_found =
+                |other: &Error| other.path == fault.path && other.reason() == fault.reason() && is_change(other) == is_change(&fault);
+            let gives_way = covered.contains(&fault) && found.iter().any(is_found);
+            if !gives_way && !list.contains(&fault) {
                 list.push(fault);
             }
         }
-        list.extend(self.1);
+        list.extend(found);
         list
     }
     /// What `check` finds comes after all that is found at once.
     pub(crate) fn later(&mut self, check: impl FnOnce(&mut Self)) {
         let mut found = Faults::default();
         check(&mut found);
-        self.1.append(&mut found.0);
-        self.1.append(&mut found.1);
+        if !self.1.is_off {
+            self.1.found.append(&mut found.0);
+            self.1.found.append(&mut found.1.found);
+        }
+    }
+    /// A written rule that gives way to a generated one.
+    pub(crate) fn covered(&mut self, check: impl FnOnce(&mut Self)) {
+        let before = self.0.len();
+        check(self);
+        let written = self.0[before..].to_vec();
+        self.1.covered.extend(written);
+    }
+    /// A rule that is both written and generated.
+    pub(crate) fn twice(&mut self, check: impl Fn(&mut Self)) {
+        self.covered(&check);
+        self.later(check);
+    }
+    /// Without the generated rules.
+    pub(crate) fn only_written(&mut self, check: impl FnOnce(&mut Self)) {
+        self.1.is_off = true;
+        check(self);
+        self.1.is_off = false;
+    }
+    /// A generated rule: what is not the same as before. Whether it is.
+    pub(crate) fn immutable_later(&mut self, old: &At<'_>, new: &At<'_>) -> bool {
+        let is_same = crate::equality::is_semantically_equal(old.value, new.value);
+        if !is_same {
+            self.1.found.push(Error::invalid(&new.path(), Value::Null, IMMUTABLE));
+        }
+        is_same
     }
     pub(crate) fn required(&mut self, at: &At<'_>, detail: impl Into<String>) {
         self.0.push(Error::required(&at.path(), detail));
@@ -232,7 +275,7 @@ impl Faults {
     }
     /// The same where upstream generates the rule from the type.
     pub(crate) fn need_text_later(&mut self, at: &At<'_>) -> bool {
-        self.later(|faults| _ = faults.need_text(at));
+        self.twice(|faults| _ = faults.need_text(at));
         at.has_text()
     }
     /// A name that can stand in a path.
@@ -297,6 +340,12 @@ impl Faults {
     }
     pub(crate) fn immutable(&mut self, old: &At<'_>, new: &At<'_>) {
         self.0.extend(metadata::validate_immutable(old.value, new.value, &new.path()));
+    }
+    /// The same of a text, shown also when there is none.
+    pub(crate) fn immutable_text(&mut self, old: &At<'_>, new: &At<'_>) {
+        if old.text() != new.text() {
+            self.invalid_text(new, IMMUTABLE);
+        }
     }
     /// The same, showing the value as one of a type of upstream's.
     pub(crate) fn immutable_go(&mut self, old: &At<'_>, new: &At<'_>, type_name: &str) {

@@ -8,14 +8,13 @@ use serde_json::Value;
 
 use crate::Context;
 use crate::check::{At, Faults};
-use crate::groups;
+use crate::{groups, shapes};
 
 /// Rules of a name, also of the fixed part of a generated one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameRule {
     Subdomain,
     Label,
-    Dns1035,
     PathSegment,
     IpAddress,
     /// Upstream: `SIGNER:NAME`, or a path segment without a colon; which one, the signer's own rule checks.
@@ -27,7 +26,6 @@ impl NameRule {
         match self {
             NameRule::Subdomain => names::subdomain_faults(name),
             NameRule::Label => names::label_faults(name),
-            NameRule::Dns1035 => names::dns1035_faults(name),
             NameRule::PathSegment => names::path_segment_faults(name),
             NameRule::IpAddress => ip_faults(name),
             NameRule::TrustBundle => names::path_segment_faults(name),
@@ -37,7 +35,7 @@ impl NameRule {
     /// A base that ends in dashes is fine: more letters follow.
     pub(crate) fn prefix_faults(self, base: &str) -> Vec<String> {
         let trimmed = base.trim_end_matches('-');
-        if !matches!(self, NameRule::Subdomain | NameRule::Label | NameRule::Dns1035) || trimmed.is_empty() || trimmed.len() == base.len() {
+        if !matches!(self, NameRule::Subdomain | NameRule::Label) || trimmed.is_empty() || trimmed.len() == base.len() {
             return self.faults(base);
         }
         self.faults(&format!("{trimmed}a"))
@@ -45,11 +43,10 @@ impl NameRule {
 }
 
 fn ip_faults(name: &str) -> Vec<String> {
-    match name.parse::<std::net::IpAddr>() {
-        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
-        Ok(ip) if ip.to_string() != name => vec![format!("must be in canonical form (\"{ip}\")")],
-        Ok(_) => Vec::new(),
-    }
+    let value = Value::from(name);
+    let mut found = Faults::default();
+    shapes::canonical_ip(&At::root(&value), name, &mut found);
+    found.into_list().into_iter().map(|fault| fault.detail).collect()
 }
 
 /// What a write to `status` takes over of the metadata that was sent.
@@ -117,7 +114,12 @@ impl Row {
     pub(crate) fn has_bound_finalizers(&self) -> bool {
         let is_free = matches!(
             self.group,
-            "admissionregistration.k8s.io" | "coordination.k8s.io" | "node.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io"
+            "admissionregistration.k8s.io"
+                | "coordination.k8s.io"
+                | "node.k8s.io"
+                | "policy"
+                | "apiextensions.k8s.io"
+                | "apiregistration.k8s.io"
         );
         !self.plural.is_empty() && !is_free
     }

@@ -255,6 +255,11 @@ pub(crate) fn local_path(at: &At<'_>, faults: &mut Faults) {
     }
 }
 
+/// The length of what base64 text stands for, without decoding it.
+pub(crate) fn decoded_len(text: &str) -> usize {
+    text.len() / 4 * 3 - text.bytes().rev().take_while(|c| *c == b'=').count()
+}
+
 /// A port, as number or as name.
 pub(crate) fn port(at: &At<'_>, faults: &mut Faults) {
     if at.value.is_string() {

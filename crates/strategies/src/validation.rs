@@ -3,11 +3,14 @@
 //! A rule takes a place in the tree and adds what it finds (`check`). Metadata comes before, for every kind (`metadata`).
 
 pub(crate) mod apps;
+pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod certificates;
+pub(crate) mod cluster;
 pub(crate) mod core;
 pub(crate) mod discovery;
 pub(crate) mod networking;
 pub(crate) mod pods;
 pub(crate) mod policies;
 pub(crate) mod rbac;
+pub(crate) mod storage;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::row::{Row, StatusMetadata};
+use crate::row::{NameRule, Row, StatusMetadata};
+use crate::validation::cluster;
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
@@ -19,7 +20,11 @@ pub(super) const ROWS: &[Row] = &[
         update: Some(update_definition),
         ..Row::new("apiextensions.k8s.io", "customresourcedefinitions").with_generation()
     },
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new("apiregistration.k8s.io", "apiservices") },
+    Row {
+        name: NameRule::PathSegment,
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new("apiregistration.k8s.io", "apiservices").checked(cluster::validate_service, cluster::validate_service_update)
+    },
 ];
 
 fn update_definition(subresource: &str, _: &Value, definition: &mut Value, _: &Context<'_>) {

@@ -1,5 +1,10 @@
 //! networking.k8s.io and discovery.k8s.io.
 
+use serde_json::Value;
+
+use crate::Context;
+use crate::equality::is_semantically_equal;
+use crate::reset::unset;
 use crate::row::{NameRule, Row, StatusMetadata};
 
 use crate::validation::{discovery, networking as rules, policies};
@@ -15,7 +20,22 @@ pub(super) const ROWS: &[Row] = &[
         status_metadata: StatusMetadata::Kept,
         ..Row::new(GROUP, "servicecidrs").checked(rules::validate_ranges, rules::validate_ranges_update)
     },
-    Row::new("discovery.k8s.io", "endpointslices")
-        .bumped_by(&["/endpoints", "/ports", "/addressType", "/metadata/labels"])
-        .checked(discovery::validate, discovery::validate_update),
+    Row {
+        create: Some(drop_topology),
+        update: Some(|_, old, slice, context| {
+            if !is_semantically_equal(&old["endpoints"], &slice["endpoints"]) {
+                drop_topology(slice, context);
+            }
+        }),
+        ..Row::new("discovery.k8s.io", "endpointslices")
+            .bumped_by(&["/endpoints", "/ports", "/addressType", "/metadata/labels"])
+            .checked(discovery::validate, discovery::validate_update)
+    },
 ];
+
+/// Upstream: the topology of v1beta1 is for its writers only.
+fn drop_topology(slice: &mut Value, _: &Context<'_>) {
+    for endpoint in slice.get_mut("endpoints").and_then(Value::as_array_mut).into_iter().flatten() {
+        unset(endpoint, "deprecatedTopology");
+    }
+}

@@ -6,20 +6,23 @@ use serde_json::Value;
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
 use crate::validation::core::events;
-use crate::validation::{policies, rbac};
+use crate::validation::{autoscaling, cluster, policies, rbac};
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("autoscaling", "horizontalpodautoscalers").with_generation(),
-    Row::new("coordination.k8s.io", "leases"),
+    Row::new("autoscaling", "horizontalpodautoscalers").with_generation().checked(autoscaling::validate, autoscaling::validate_update),
+    Row::new("coordination.k8s.io", "leases").checked(cluster::validate_lease, cluster::validate_lease_update),
     Row::new("events.k8s.io", "events").checked(events::validate, events::validate_update),
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "flowschemas").with_generation() },
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "prioritylevelconfigurations").with_generation() },
-    Row::new("node.k8s.io", "runtimeclasses"),
-    Row::new("policy", "poddisruptionbudgets").with_generation().checked(policies::validate_budget, policies::validate_budget_update),
+    Row::new("node.k8s.io", "runtimeclasses").checked(cluster::validate_runtime, cluster::validate_runtime_update),
+    Row {
+        name: NameRule::PathSegment,
+        ..Row::new("policy", "poddisruptionbudgets").with_generation().checked(policies::validate_budget, policies::validate_budget_update)
+    },
     Row {
         name: NameRule::PathSegment,
         ..Row::new(RBAC, "clusterrolebindings").checked(rbac::validate_cluster_binding, rbac::validate_cluster_binding_update)
@@ -35,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { status_metadata: StatusMetadata::Kept, ..Row::new(RESOURCE, "resourceclaims") },
     Row::new(RESOURCE, "resourceclaimtemplates"),
     Row::new(RESOURCE, "resourceslices").with_generation(),
-    Row::new("scheduling.k8s.io", "priorityclasses").bumped_by(&[]),
+    Row::new("scheduling.k8s.io", "priorityclasses").bumped_by(&[]).checked(cluster::validate_priority, cluster::validate_priority_update),
 ];
 
 /// A taint whose effect changed counts from now.

@@ -15,9 +15,9 @@ const PORTS_MAX: usize = 20_000;
 const TOPOLOGY_MAX: usize = 16;
 
 pub(crate) fn validate(slice: &At<'_>, faults: &mut Faults) {
+    validate_kind(&slice.get("addressType"), faults);
     validate_ports(&slice.get("ports"), faults);
     validate_endpoints(slice, faults);
-    validate_generated(slice, faults);
 }
 
 pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
@@ -27,32 +27,18 @@ pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut 
         validate_endpoints(new, faults);
     }
     let (before, after) = (old.get("addressType"), new.get("addressType"));
-    if after.has_text() && before.value != after.value {
-        let mut found = Faults::default();
-        validate_generated(&new.with(&serde_json::json!({"addressType": before.value, "endpoints": new.value["endpoints"]})), &mut found);
-        faults.later(|faults| {
-            faults.immutable(&before, &after);
-            faults.0.extend(found.into_list());
-        });
-        return;
+    if before.value == after.value {
+        validate_kind(&after, faults);
+    } else if after.has_text() {
+        faults.only_written(|faults| validate_kind(&after, faults));
+    } else {
+        validate_kind(&after, faults);
     }
-    validate_generated(new, faults);
+    faults.immutable_later(&before, &after);
 }
 
-/// What upstream generates from the types.
-fn validate_generated(slice: &At<'_>, faults: &mut Faults) {
-    faults.later(|faults| {
-        for endpoint in slice.get("endpoints").items() {
-            let addresses = endpoint.get("addresses");
-            if addresses.is_empty() {
-                faults.required(&addresses, "");
-            } else if addresses.len() > ADDRESSES_MAX {
-                faults.too_many(&addresses, ADDRESSES_MAX);
-            }
-        }
-    });
-    let kind = slice.get("addressType");
-    faults.later(|faults| faults.need_one_of(&kind, &["FQDN", "IPv4", "IPv6"]));
+fn validate_kind(kind: &At<'_>, faults: &mut Faults) {
+    faults.twice(|faults| faults.need_one_of(kind, &["FQDN", "IPv4", "IPv6"]));
 }
 
 fn validate_endpoints(slice: &At<'_>, faults: &mut Faults) {
@@ -63,6 +49,11 @@ fn validate_endpoints(slice: &At<'_>, faults: &mut Faults) {
     }
     for endpoint in list.items() {
         let addresses = endpoint.get("addresses");
+        if addresses.is_empty() {
+            faults.twice(|faults| faults.required(&addresses, ""));
+        } else if addresses.len() > ADDRESSES_MAX {
+            faults.twice(|faults| faults.too_many(&addresses, ADDRESSES_MAX));
+        }
         for address in addresses.items() {
             validate_address(&addresses, &address, slice.get("addressType").text(), faults);
         }

@@ -172,7 +172,7 @@ pub(crate) fn validate_class(class: &At<'_>, faults: &mut Faults) {
 }
 
 pub(crate) fn validate_class_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
-    faults.immutable(&old.get("spec").get("controller"), &new.get("spec").get("controller"));
+    faults.immutable_text(&old.get("spec").get("controller"), &new.get("spec").get("controller"));
     faults.metadata(new, false, NameRule::Subdomain);
     validate_class(new, faults);
 }
@@ -180,7 +180,7 @@ pub(crate) fn validate_class_update(_: &str, old: &At<'_>, new: &At<'_>, faults:
 pub(crate) fn validate_address(address: &At<'_>, faults: &mut Faults) {
     let parent = address.get("spec").get("parentRef");
     if !parent.is_set() {
-        faults.later(|faults| faults.required(&parent, ""));
+        faults.twice(|faults| faults.required(&parent, ""));
         return;
     }
     if parent.get("group").has_text() {
@@ -194,14 +194,14 @@ pub(crate) fn validate_address(address: &At<'_>, faults: &mut Faults) {
 }
 
 pub(crate) fn validate_address_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
-    faults.metadata(new, false, NameRule::IpAddress);
     let (before, after) = (old.get("spec").get("parentRef"), new.get("spec").get("parentRef"));
+    faults.metadata(new, false, NameRule::IpAddress);
     if !after.is_set() {
-        faults.later(|faults| faults.required(&after, ""));
-        return;
+        validate_address(new, faults);
+        faults.immutable_later(&before, &after);
+    } else if !faults.immutable_later(&before, &after) {
+        faults.only_written(|faults| validate_address(new, faults));
     }
-    validate_address(new, faults);
-    faults.later(|faults| faults.immutable_go(&before, &after, "ParentReference"));
 }
 
 pub(crate) fn validate_ranges(config: &At<'_>, faults: &mut Faults) {
@@ -212,7 +212,7 @@ pub(crate) fn validate_ranges(config: &At<'_>, faults: &mut Faults) {
         return;
     }
     if ranges.len() > RANGES_MAX {
-        faults.invalid_go(&ranges, "ServiceCIDRSpec", &config.value["spec"], "may only hold up to 2 values");
+        faults.invalid_as(&ranges, serde_json::json!({"CIDRs": ranges.value}), "may only hold up to 2 values");
         return;
     }
     for range in ranges.items() {

@@ -42,7 +42,7 @@ fn validate_rules(role: &At<'_>, is_namespaced: bool, faults: &mut Faults) {
     for rule in role.get("rules").items() {
         let (verbs, urls) = (rule.get("verbs"), rule.get("nonResourceURLs"));
         if verbs.is_empty() {
-            faults.later(|faults| faults.required(&verbs, ""));
+            faults.twice(|faults| faults.required(&verbs, ""));
         }
         let parts = ["apiGroups", "resources", "resourceNames"].map(|field| rule.get(field));
         if !urls.is_empty() {
@@ -73,14 +73,22 @@ pub(crate) fn validate_cluster_binding(binding: &At<'_>, faults: &mut Faults) {
 
 pub(crate) fn validate_binding_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     faults.metadata_first(new, true, NameRule::PathSegment);
-    validate_binding(new, faults);
-    faults.immutable_go(&old.get("roleRef"), &new.get("roleRef"), "RoleRef");
+    validate_change(old, new, validate_binding, faults);
 }
 
 pub(crate) fn validate_cluster_binding_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     faults.metadata_first(new, false, NameRule::PathSegment);
-    validate_cluster_binding(new, faults);
-    faults.immutable_go(&old.get("roleRef"), &new.get("roleRef"), "RoleRef");
+    validate_change(old, new, validate_cluster_binding, faults);
+}
+
+/// Another role would be another binding.
+fn validate_change(old: &At<'_>, new: &At<'_>, validate: fn(&At<'_>, &mut Faults), faults: &mut Faults) {
+    let (before, after) = (old.get("roleRef"), new.get("roleRef"));
+    if before.value == after.value {
+        return validate(new, faults);
+    }
+    faults.only_written(|faults| validate(new, faults));
+    faults.immutable_go(&before, &after, "RoleRef");
 }
 
 fn validate_parts(binding: &At<'_>, kinds: &[&str], faults: &mut Faults) {

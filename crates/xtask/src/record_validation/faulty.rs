@@ -70,9 +70,10 @@ pub(super) fn puts(resource: &Resource, object: &Value, part: &Part<'_>) -> Vec<
         Part::Update => walk.carried_metadata(),
         Part::Under(_) => {}
     }
+    // What only writers use, the engine has put elsewhere before validation.
     let is_asked = |field: &&Field| match part {
         Part::Under(name) => field.name == *name,
-        _ => !matches!(field.name.as_str(), "apiVersion" | "kind" | "metadata" | "status"),
+        _ => !matches!(field.name.as_str(), "apiVersion" | "kind" | "metadata" | "status" | "stringData"),
     };
     for field in ty.fields.iter().filter(is_asked) {
         walk.field(field, object);

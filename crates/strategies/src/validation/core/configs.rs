@@ -16,11 +16,6 @@ fn decoded(at: &At<'_>) -> Vec<u8> {
     STANDARD.decode(at.text()).unwrap_or_default()
 }
 
-/// The length of what base64 text stands for, without decoding it.
-fn decoded_len(text: &str) -> usize {
-    text.len() / 4 * 3 - text.bytes().rev().take_while(|c| *c == b'=').count()
-}
-
 pub(crate) fn validate_config_map(map: &At<'_>, faults: &mut Faults) {
     let (data, binary) = (map.get("data"), map.get("binaryData"));
     let mut bytes = 0;
@@ -33,7 +28,7 @@ pub(crate) fn validate_config_map(map: &At<'_>, faults: &mut Faults) {
     }
     for (key, value) in binary.entries() {
         faults.each_as(&value, key, shapes::config_key(key));
-        bytes += decoded_len(value.text());
+        bytes += shapes::decoded_len(value.text());
     }
     if bytes > BYTES_MAX {
         faults.too_long(&At::root(&Value::Null).named(""), BYTES_MAX);
@@ -75,7 +70,7 @@ pub(crate) fn validate_secret(secret: &At<'_>, faults: &mut Faults) {
     let mut bytes = 0;
     for (key, value) in data.entries() {
         faults.each_as(&value, key, shapes::config_key(key));
-        bytes += decoded_len(value.text());
+        bytes += shapes::decoded_len(value.text());
     }
     if bytes > BYTES_MAX {
         faults.too_long(&data, BYTES_MAX);
