@@ -332,6 +332,10 @@ impl Faults {
         self.0.extend(metadata::validate(object.value, is_namespaced, rule, &path));
         self.0.extend(metadata::validate_finalizer_domains(object.value, &path));
     }
+    /// The same of a kind of the whole cluster whose finalizers may be called anything.
+    pub(crate) fn metadata_free(&mut self, object: &At<'_>, rule: NameRule) {
+        self.0.extend(metadata::validate(object.value, false, rule, &Path::new("metadata")));
+    }
     /// The same where upstream looks at the whole object before it compares it with the old one.
     pub(crate) fn metadata_first(&mut self, object: &At<'_>, is_namespaced: bool, rule: NameRule) {
         let compared = std::mem::take(&mut self.0);

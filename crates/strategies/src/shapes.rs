@@ -211,6 +211,19 @@ pub(crate) fn domain_prefixed_path(at: &At<'_>, faults: &mut Faults) {
     }
 }
 
+/// A name of at least three parts.
+pub(crate) fn qualified_domain_name(at: &At<'_>, faults: &mut Faults) {
+    if !faults.need_text(at) {
+        return;
+    }
+    let found = object::names::subdomain_faults(at.text());
+    if !found.is_empty() {
+        faults.invalid_text(at, found.join(","));
+    } else if at.text().split('.').count() < 3 {
+        faults.invalid_text(at, "should be a domain with at least three segments separated by dots");
+    }
+}
+
 /// A name of at least two parts, a last dot allowed.
 pub(crate) fn full_domain_name(at: &At<'_>, faults: &mut Faults) {
     use object::names::{label_faults, subdomain_faults};

@@ -2,6 +2,7 @@
 //!
 //! A rule takes a place in the tree and adds what it finds (`check`). Metadata comes before, for every kind (`metadata`).
 
+pub(crate) mod admission;
 pub(crate) mod apps;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
@@ -9,8 +10,10 @@ pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod core;
 pub(crate) mod discovery;
+pub(crate) mod flow;
 pub(crate) mod networking;
 pub(crate) mod pods;
 pub(crate) mod policies;
 pub(crate) mod rbac;
 pub(crate) mod storage;
+pub(crate) mod webhooks;

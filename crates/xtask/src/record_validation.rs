@@ -231,10 +231,20 @@ impl Reference {
     /// The object as it is when the server's own controllers have done with it.
     async fn with_status(&self, path: &str, seed: &Value) -> Result<Value, String> {
         const SETTLE: Duration = Duration::from_millis(300);
+        const TRIES: u32 = 5;
         if seed["status"].is_object() {
-            let mut object = self.get(path).await?;
-            object["status"] = seed["status"].clone();
-            self.really(Method::PUT, &format!("{path}/status"), &object).await?;
+            // They may be faster once, hardly twice.
+            for n_tries in 1.. {
+                let mut object = self.get(path).await?;
+                object["status"] = seed["status"].clone();
+                match self.really(Method::PUT, &format!("{path}/status"), &object).await {
+                    Err(_) if n_tries < TRIES => tokio::time::sleep(SETTLE).await,
+                    written => {
+                        written?;
+                        break;
+                    }
+                }
+            }
         }
         tokio::time::sleep(SETTLE).await;
         self.get(path).await

@@ -4,17 +4,28 @@ use serde_json::{Value, json};
 
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
-use crate::validation::cluster;
+use crate::validation::{admission, cluster, webhooks};
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new(ADMISSION, "mutatingadmissionpolicies").with_generation(),
-    Row::new(ADMISSION, "mutatingadmissionpolicybindings").with_generation(),
-    Row::new(ADMISSION, "mutatingwebhookconfigurations").bumped_by(&["/webhooks"]),
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new(ADMISSION, "validatingadmissionpolicies").with_generation() },
-    Row::new(ADMISSION, "validatingadmissionpolicybindings").with_generation(),
-    Row::new(ADMISSION, "validatingwebhookconfigurations").bumped_by(&["/webhooks"]),
+    Row::new(ADMISSION, "mutatingadmissionpolicies")
+        .with_generation()
+        .checked(admission::validate_mutating, admission::validate_mutating_update),
+    Row::new(ADMISSION, "mutatingadmissionpolicybindings")
+        .with_generation()
+        .checked(admission::validate_mutating_binding, admission::validate_mutating_binding_update),
+    Row::new(ADMISSION, "mutatingwebhookconfigurations").bumped_by(&["/webhooks"]).checked(webhooks::validate, webhooks::validate_update),
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new(ADMISSION, "validatingadmissionpolicies")
+            .with_generation()
+            .checked(admission::validate_policy, admission::validate_policy_update)
+    },
+    Row::new(ADMISSION, "validatingadmissionpolicybindings")
+        .with_generation()
+        .checked(admission::validate_binding, admission::validate_binding_update),
+    Row::new(ADMISSION, "validatingwebhookconfigurations").bumped_by(&["/webhooks"]).checked(webhooks::validate, webhooks::validate_update),
     Row {
         create: Some(|definition, _| store_version(definition)),
         update: Some(update_definition),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
 use crate::validation::core::events;
-use crate::validation::{autoscaling, cluster, policies, rbac};
+use crate::validation::{autoscaling, cluster, flow, policies, rbac};
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -16,8 +16,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("autoscaling", "horizontalpodautoscalers").with_generation().checked(autoscaling::validate, autoscaling::validate_update),
     Row::new("coordination.k8s.io", "leases").checked(cluster::validate_lease, cluster::validate_lease_update),
     Row::new("events.k8s.io", "events").checked(events::validate, events::validate_update),
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "flowschemas").with_generation() },
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new(FLOW, "prioritylevelconfigurations").with_generation() },
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new(FLOW, "flowschemas").with_generation().checked(flow::validate_schema, flow::validate_schema_update)
+    },
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new(FLOW, "prioritylevelconfigurations").with_generation().checked(flow::validate_level, flow::validate_level_update)
+    },
     Row::new("node.k8s.io", "runtimeclasses").checked(cluster::validate_runtime, cluster::validate_runtime_update),
     Row {
         name: NameRule::PathSegment,
