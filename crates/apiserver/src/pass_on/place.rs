@@ -23,6 +23,8 @@ pub(super) struct Place {
     pub(super) scheme: Scheme,
     pub(super) ip: IpAddr,
     pub(super) port: u16,
+    /// A node of ours: we say who we are, and it must be who it says. Pods are neither told nor asked.
+    pub(super) is_kubelet: bool,
 }
 
 impl Place {
@@ -52,7 +54,7 @@ pub(super) fn kubelet_of(node: &Value, port: &str) -> Result<Place, Status> {
     })?;
     let published = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
     let port = if port.is_empty() { published.and_then(|p| u16::try_from(p).ok()).unwrap_or(KUBELET_PORT) } else { number(port)? };
-    Ok(Place { scheme: Scheme::Https, ip, port })
+    Ok(Place { scheme: Scheme::Https, ip, port, is_kubelet: true })
 }
 
 fn number(port: &str) -> Result<u16, Status> {
@@ -69,7 +71,7 @@ pub(super) fn pod(pod: &Value, scheme: Scheme, port: &str) -> Result<Place, Stat
         "" => first.and_then(|p| u16::try_from(p).ok()).unwrap_or(default),
         given => number(given)?,
     };
-    Ok(Place { scheme, ip, port })
+    Ok(Place { scheme, ip, port, is_kubelet: false })
 }
 
 /// One ready endpoint behind the named (or numbered, or only) port.
@@ -92,7 +94,7 @@ pub(super) fn service(service: &Value, slices: &[Value], scheme: Scheme, port: &
         for port in numbers.filter_map(|p| p["port"].as_u64()).filter_map(|p| u16::try_from(p).ok()) {
             let ready = slice["endpoints"].as_array().into_iter().flatten().filter(|e| e["conditions"]["ready"] != Value::Bool(false));
             let ips = ready.filter_map(|e| e["addresses"][0].as_str()?.parse().ok());
-            found.extend(ips.map(|ip| Place { scheme, ip, port }));
+            found.extend(ips.map(|ip| Place { scheme, ip, port, is_kubelet: false }));
         }
     }
     if found.is_empty() {
