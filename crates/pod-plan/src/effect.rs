@@ -93,6 +93,8 @@ pub struct Plan {
     pub ending: Option<Ending>,
     /// Instances that are stopped because their definition changed.
     pub replaced: Vec<String>,
+    /// Instances that are stopped while the pod goes on.
+    pub stopped: Vec<String>,
     /// Something still has other amounts than this generation of the pod was granted.
     pub resizing: Option<i64>,
     /// The limits a new sandbox is made with.

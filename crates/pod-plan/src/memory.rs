@@ -13,7 +13,7 @@ use crate::pod::{BoundPod, Role};
 use crate::probe;
 use crate::resize::Resize;
 use crate::resources::Cgroup;
-use crate::restart::Backoff;
+use crate::restart::{self, Backoff};
 use crate::view::Instance;
 
 #[derive(Clone, Debug, Default)]
@@ -122,6 +122,8 @@ pub struct InstanceMemory {
     pub remove: Work,
     /// Stopped for a changed definition; runs again whatever its policy.
     pub is_replaced: bool,
+    /// The node itself stopped it, so that it runs anew.
+    pub was_stopped: bool,
     /// What the last resize gave it.
     pub resources: Option<ResourceRequirements>,
     pub probes: BTreeMap<probe::Kind, probe::History>,
@@ -179,6 +181,9 @@ impl Memory {
         for id in &plan.replaced {
             self.instance(id).is_replaced = true;
         }
+        for id in &plan.stopped {
+            self.instance(id).was_stopped = true;
+        }
         for effect in &plan.effects {
             self.begin_one(effect, instances, now);
         }
@@ -191,11 +196,11 @@ impl Memory {
             Effect::CreateSandbox { .. } | Effect::StopSandbox { .. } => self.sandbox = Work::UnderWay,
             Effect::RemoveSandbox { id } => drop(self.removing.insert(id.clone(), Work::UnderWay)),
             Effect::Start { name, .. } => {
+                let counts_from = restart::wait_counts_from(instances, self, name);
                 let memory = self.containers.entry(name.clone()).or_default();
                 memory.is_starting = true;
-                let exited = instances.iter().find(|i| i.name == *name).and_then(Instance::exit);
-                if let Some(exit) = exited {
-                    memory.backoff = Some(Backoff::next(memory.backoff, exit.finished_at, now));
+                if let Some(ended_at) = counts_from {
+                    memory.backoff = Some(Backoff::next(memory.backoff, ended_at, now));
                 }
             }
             Effect::CancelStart { name } => self.containers.entry(name.clone()).or_default().is_cancelling = true,

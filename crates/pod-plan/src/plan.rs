@@ -42,6 +42,7 @@ fn wind_up(view: &View, now: Timestamp, plan: &mut Plan) {
         let Some((role, container)) = view.pod.container(&kill.instance.name) else { continue };
         let grace = kill.probe.and_then(|kind| kind.of(container)?.termination_grace_period_seconds);
         let kill_at = now + SignedDuration::from_secs(grace.unwrap_or_else(|| view.pod.grace_seconds()));
+        plan.stopped.push(kill.instance.id.clone());
         if kill.probe.is_none() {
             plan.replaced.push(kill.instance.id.clone());
         }
@@ -206,9 +207,9 @@ fn keep_all_held(view: &View, plan: &mut Plan) {
 
 fn held(view: &View, container: &Container, memory: Option<&ContainerMemory>, now: Timestamp) -> Option<(Held, Timestamp)> {
     let name = &container.name;
-    if let Some(exit) = view.latest(name).and_then(|i| i.exit()) {
+    if let Some(ended_at) = restart::wait_counts_from(view.instances, view.memory, name) {
         let backoff = memory.and_then(|m| m.backoff);
-        if let Some(until) = Backoff::holds(backoff, exit.finished_at, now) {
+        if let Some(until) = Backoff::holds(backoff, ended_at, now) {
             let delay = backoff.map_or(0, |b| b.delay.as_secs());
             let message = format!("back-off {} restarting failed container={name} pod={}", go_duration(delay), view.pod.described());
             return Some((Held { reason: "CrashLoopBackOff", message }, until));

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 
+use crate::memory::Memory;
 use crate::pod::BoundPod;
 use crate::view::{Instance, State, View};
 
@@ -37,6 +38,22 @@ impl Backoff {
         let until = event_at + before.filter(|b| !b.is_expired(event_at))?.delay;
         (now < until).then_some(until)
     }
+}
+
+/// The end of a run from which the next one's wait counts; `None` when it need not wait, nor is it counted.
+///
+/// Upstream: `doBackOff` looks at the last run that had ended before the node itself stopped this one (for a failed probe or a new
+/// definition); only when that one's wait is not over does the stopped run's own end count.
+pub fn wait_counts_from(instances: &[Instance], memory: &Memory, name: &str) -> Option<Timestamp> {
+    let mut runs = instances.iter().filter(|i| i.name == name);
+    let latest = runs.next()?;
+    let ended_at = latest.exit()?.finished_at;
+    if !memory.instances.get(&latest.id).is_some_and(|m| m.was_stopped) {
+        return Some(ended_at);
+    }
+    let before = runs.find_map(Instance::exit)?.finished_at;
+    let backoff = memory.containers.get(name).and_then(|m| m.backoff);
+    Some(if Backoff::holds(backoff, before, ended_at).is_some() { ended_at } else { before })
 }
 
 /// Does the policy of the container, or else of the pod, want another run after this exit code?

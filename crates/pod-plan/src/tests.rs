@@ -16,6 +16,7 @@ use crate::status::status;
 use crate::view::{Exit, Instance, Sandbox, State, View};
 
 mod resize;
+mod restarts;
 
 struct Host {
     pod: BoundPod,

@@ -1,0 +1,67 @@
+//! Stories of containers that the node itself stops while their pod goes on.
+
+use expect_test::expect;
+use serde_json::json;
+
+use super::check;
+
+/// Upstream: the wait counts from the run before, which had ended when the node decided; see `restart::wait_counts_from`.
+#[test]
+fn what_the_node_stops_waits_for_the_run_before() {
+    let probe = json!({"periodSeconds": 1, "failureThreshold": 1});
+    check(
+        json!({"containers": [{"name": "web", "image": "i", "livenessProbe": probe}]}),
+        "probe web Liveness fails
+         tick 1
+         exit web 137
+         tick 1
+         exit web 137
+         tick 1
+         exit web 137
+         tick 10",
+        expect![[r#"
+              = Pending web=waiting:ContainerCreating#0 [Initialized]
+              mount
+              make sandbox #0
+              = Pending web=waiting:ContainerCreating#0 [PodReadyToStartContainers Initialized]
+              start web #0
+              = Running web=running+#0 [PodReadyToStartContainers Initialized ContainersReady Ready]
+              probe web1 Liveness
+              wakes in 1s
+            > probe web Liveness fails
+              wakes in 1s
+            > tick 1
+              probe web1 Liveness
+                Normal Killing: Container web failed liveness probe, will be restarted
+              stop web1, kill in 30s
+            > exit web 137
+              = Running web=Error:137#0 [PodReadyToStartContainers Initialized]
+              start web #1
+              = Running web=running+#1<137 [PodReadyToStartContainers Initialized ContainersReady Ready]
+              probe web2 Liveness
+                Normal Killing: Container web failed liveness probe, will be restarted
+              stop web2, kill in 30s
+            > tick 1
+            > exit web 137
+              = Running web=Error:137#1<137 [PodReadyToStartContainers Initialized]
+              start web #2
+              = Running web=running+#2<137 [PodReadyToStartContainers Initialized ContainersReady Ready]
+              remove web1
+              probe web3 Liveness
+                Normal Killing: Container web failed liveness probe, will be restarted
+              stop web3, kill in 30s
+            > tick 1
+            > exit web 137
+                Warning BackOff: Back-off restarting failed container web in pod web_default(u1)
+              = Running web=waiting:CrashLoopBackOff#2<137 [PodReadyToStartContainers Initialized]
+              wakes in 10s
+            > tick 10
+              start web #3
+              = Running web=running+#3<137 [PodReadyToStartContainers Initialized ContainersReady Ready]
+              remove web2
+              probe web4 Liveness
+                Normal Killing: Container web failed liveness probe, will be restarted
+              stop web4, kill in 30s
+        "#]],
+    );
+}
