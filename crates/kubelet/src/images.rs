@@ -1,10 +1,11 @@
 //! Getting a container's image: pull policies, credentials, and the events that tell of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use k8s_openapi::api::core::v1::{Container, Secret};
+use k8s_openapi::api::core::v1::{Container, Secret, Volume};
 use object::time::stopwatch;
 use oci_image::Credentials;
 use pod_plan::effect::{Failure, Note};
@@ -37,6 +38,28 @@ pub(crate) async fn ensure(node: &Node, pod: &BoundPod, role: Role, container: &
         }
     }
     pull(node, pod, &reference, image, &tell).await
+}
+
+/// The images that the container mounts, by volume.
+pub(crate) async fn ensure_volumes(
+    node: &Node,
+    pod: &BoundPod,
+    role: Role,
+    container: &Container,
+) -> Result<BTreeMap<String, Arc<Image>>, Failure> {
+    let mut found = BTreeMap::new();
+    let is_mounted = |volume: &&Volume| container.volume_mounts.iter().flatten().any(|m| m.name == volume.name);
+    for volume in pod.spec.volumes.iter().flatten().filter(is_mounted) {
+        let Some(source) = &volume.image else { continue };
+        let as_if = Container {
+            name: container.name.clone(),
+            image: source.reference.clone(),
+            image_pull_policy: source.pull_policy.clone(),
+            ..Container::default()
+        };
+        found.insert(volume.name.clone(), ensure(node, pod, role, &as_if).await?);
+    }
+    Ok(found)
 }
 
 async fn pull(node: &Node, pod: &BoundPod, reference: &str, image: &str, tell: &(dyn Fn(Note) + Sync)) -> Result<Arc<Image>, Failure> {

@@ -14,6 +14,8 @@ pub(crate) const CONTAINER_NAME: &str = "io.kubernetes.container.name";
 pub(crate) const SPEC_IMAGE: &str = "coracle.io/spec-image";
 /// The signal that asks it to stop, by number.
 pub(crate) const STOP_SIGNAL: &str = "coracle.io/stop-signal";
+/// Ids of the images it mounts, comma between: they are in use too.
+pub(crate) const IMAGE_VOLUMES: &str = "coracle.io/image-volumes";
 /// Requests and limits it was made with, as JSON.
 pub(crate) const RESOURCES: &str = "coracle.io/resources";
 /// The whole pod, so that one whose object is gone can still be ended properly.

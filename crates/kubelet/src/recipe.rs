@@ -1,6 +1,7 @@
 //! From the pod's words to the runtime's: the configuration of sandboxes and containers. Plain functions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, SecurityContext};
 use oci_runtime::spec::{
@@ -14,7 +15,9 @@ use pod_plan::resources::{self, Cgroup};
 use pod_plan::{host_name, security};
 
 use crate::config::Config;
-use crate::observe::{CONTAINER_NAME, HOST_NETWORK, POD, POD_NAME, POD_NAMESPACE, POD_UID, RESOURCES, SPEC_IMAGE, STOP_SIGNAL};
+use crate::observe::{
+    CONTAINER_NAME, HOST_NETWORK, IMAGE_VOLUMES, POD, POD_NAME, POD_NAMESPACE, POD_UID, RESOURCES, SPEC_IMAGE, STOP_SIGNAL,
+};
 use crate::seams::Image;
 use crate::signals;
 
@@ -88,6 +91,8 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) container: &'a Container,
     pub(crate) attempt: u32,
     pub(crate) image: &'a Image,
+    /// The images it mounts, by volume.
+    pub(crate) volumes: BTreeMap<String, Arc<Image>>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) mounts: Vec<Mount>,
     /// The container whose processes a debugging container is to see.
@@ -129,6 +134,7 @@ pub(crate) fn container(from: Ingredients) -> ContainerConfig {
         annotations: BTreeMap::from([
             (SPEC_IMAGE.to_owned(), spec_image),
             (STOP_SIGNAL.to_owned(), signal.to_string()),
+            (IMAGE_VOLUMES.to_owned(), from.volumes.values().map(|image| image.id.as_str()).collect::<Vec<_>>().join(",")),
             (RESOURCES.to_owned(), serde_json::json!(effective(pod, container.resources.as_ref())).to_string()),
         ]),
     }

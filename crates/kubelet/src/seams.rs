@@ -1,6 +1,6 @@
 //! The parts of a host that a simulation replaces, beside the runtime itself: images, the pod network, the disk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,4 +104,6 @@ pub struct MountRequest {
     pub pod_ips: Vec<IpAddr>,
     /// For `subPathExpr`.
     pub env: Vec<(String, String)>,
+    /// The layers of each image volume it mounts.
+    pub images: BTreeMap<String, Vec<PathBuf>>,
 }

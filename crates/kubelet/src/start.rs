@@ -89,6 +89,7 @@ pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
 async fn prepare(node: &Node, start: &Start, container: &Container) -> Result<oci_runtime::spec::ContainerConfig, Failure> {
     let pod = &start.pod;
     let image = images::ensure(node, pod, start.role, container).await?;
+    let volumes = images::ensure_volumes(node, pod, start.role, container).await?;
     let config_error = |text: String| Failure::new(CONFIG_ERROR, text);
     security::check_non_root(pod, container, &image.user).map_err(config_error)?;
     let env = variables(node, pod, container).await.map_err(config_error)?;
@@ -100,11 +101,13 @@ async fn prepare(node: &Node, start: &Start, container: &Container) -> Result<oc
         attempt: start.attempt,
         pod_ips: node.pod_ips(pod),
         env: env.clone(),
+        images: volumes.iter().map(|(name, image)| (name.clone(), image.layers.clone())).collect(),
     };
     let mounts = node.disk.mounts(request).await?;
     check_command(container, &image)?;
     let config = &node.config;
-    Ok(recipe::container(Ingredients { config, pod, container, attempt: start.attempt, image: &image, env, mounts, target, seccomp }))
+    let attempt = start.attempt;
+    Ok(recipe::container(Ingredients { config, pod, container, attempt, image: &image, volumes, env, mounts, target, seccomp }))
 }
 
 /// The running instance of `targetContainerName`.

@@ -183,6 +183,12 @@ pub enum MountSource {
         size_bytes: Option<u64>,
         mode: u32,
     },
+    /// The content of an image, lowest layer first; never writable, and nothing in it can be executed.
+    /// An empty `sub_path` is all of it.
+    Image {
+        layers: Vec<PathBuf>,
+        sub_path: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

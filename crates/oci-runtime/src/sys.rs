@@ -72,6 +72,7 @@ pub(crate) fn mount_setattr(mount: impl AsFd, recursive: bool, set: u64, clear: 
 }
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x1;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 0x8;
 
 /// Ends with this process: what its last thread holds is the kernel's to clean up.
 pub(crate) fn exit_now(code: c_int) -> ! {

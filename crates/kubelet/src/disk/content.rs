@@ -25,6 +25,9 @@ pub(super) fn set_up(
     if let Some(source) = &volume.host_path {
         return host_path::check(source);
     }
+    if matches!(kind, VolumeKind::Image | VolumeKind::Claim) {
+        return Ok(());
+    }
     let path = folder.volume(kind, &volume.name);
     let is_new = !path.exists();
     make_folder(&path)?;

@@ -9,6 +9,7 @@
 //! Start with `HostDisk`; `content` makes files of objects, `atomic` writes them, `mounts` tells a container what to mount.
 
 mod atomic;
+mod claims;
 mod content;
 mod host_path;
 mod mounts;
@@ -59,6 +60,9 @@ struct Shared {
     objects: Arc<ObjectSource>,
     network: Arc<dyn PodNetwork>,
     tokens: Tokens,
+    client: Client,
+    /// Where claimed volumes lie on this host, by pod and volume.
+    claimed: Mutex<HashMap<(String, String), PathBuf>>,
     /// Watches of the objects that mounted volumes show, by pod.
     interests: Mutex<HashMap<String, Interest>>,
 }
@@ -66,8 +70,15 @@ struct Shared {
 impl HostDisk {
     pub fn new(config: Config, client: &Client, clock: Clock, objects: Arc<ObjectSource>, network: Arc<dyn PodNetwork>) -> Self {
         let tokens = Tokens::new(client, clock.clone());
-        HostDisk(Arc::new(Shared { config, clock, objects, network, tokens, interests: Mutex::default() }))
+        let (client, claimed) = (client.clone(), Mutex::default());
+        HostDisk(Arc::new(Shared { config, clock, objects, network, tokens, client, claimed, interests: Mutex::default() }))
     }
+}
+
+/// Where an emptyDir volume lies that fills the disk.
+pub(crate) fn empty_dir(root_dir: &std::path::Path, pod_uid: &str, volume: &Volume) -> Option<PathBuf> {
+    let kind = VolumeKind::of(volume).filter(|kind| *kind == VolumeKind::EmptyDir)?;
+    Some(PodFolder::new(root_dir, pod_uid).volume(kind, &volume.name))
 }
 
 impl Shared {
@@ -97,6 +108,10 @@ impl Shared {
             let kind = VolumeKind::of(volume).ok_or_else(|| failed("this kind of volume is not supported by this node".to_owned()))?;
             let (tokens, renew) = self.tokens.of_volume(pod, volume).await.map_err(failed)?;
             renew_at = [renew_at, renew].into_iter().flatten().min();
+            if let Some(claim) = claims::of_volume(pod, volume) {
+                let path = claims::path(&self.client, pod, &claim).await.map_err(failed)?;
+                locked(&self.claimed).insert((pod.uid.clone(), volume.name.clone()), path);
+            }
             let files = pod_plan::volume_files::files(pod, volume, &objects, &tokens, &around).transpose().map_err(failed)?;
             prepared.push((volume.clone(), kind, files));
         }
@@ -132,6 +147,7 @@ impl Disk for HostDisk {
 
     fn unmount(&self, pod: Arc<BoundPod>) -> BoxFuture<'static, Result<(), String>> {
         locked(&self.0.interests).remove(&pod.uid);
+        locked(&self.0.claimed).retain(|(uid, _), _| *uid != pod.uid);
         self.0.tokens.forget(&pod.uid);
         let folder = self.0.folder(&pod.uid);
         Box::pin(async move { tokio::task::spawn_blocking(move || folder.remove()).await.map_err(|e| e.to_string())? })
@@ -139,7 +155,12 @@ impl Disk for HostDisk {
 
     fn mounts(&self, request: MountRequest) -> BoxFuture<'static, Result<Vec<Mount>, Failure>> {
         let shared = Arc::clone(&self.0);
-        let work = move || mounts::of_container(&shared.folder(&request.pod.uid), &shared.config.cluster_domain, &request);
+        let work = move || {
+            let claimed = |volume: &str| locked(&shared.claimed).get(&(request.pod.uid.clone(), volume.to_owned())).cloned();
+            let place =
+                mounts::Place { folder: shared.folder(&request.pod.uid), cluster_domain: &shared.config.cluster_domain, claimed: &claimed };
+            mounts::of_container(&place, &request)
+        };
         Box::pin(async move {
             let made = tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|made| made);
             made.map_err(|text| Failure::new("CreateContainerConfigError", text))

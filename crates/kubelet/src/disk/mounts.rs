@@ -16,11 +16,20 @@ use crate::seams::MountRequest;
 const HOSTS: &str = "/etc/hosts";
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
-pub(super) fn of_container(folder: &PodFolder, cluster_domain: &str, request: &MountRequest) -> Result<Vec<Mount>, String> {
+/// Where things of the pod lie.
+pub(super) struct Place<'a> {
+    pub(super) folder: PodFolder,
+    pub(super) cluster_domain: &'a str,
+    /// The path of a claimed volume.
+    pub(super) claimed: &'a dyn Fn(&str) -> Option<PathBuf>,
+}
+
+pub(super) fn of_container(place: &Place, request: &MountRequest) -> Result<Vec<Mount>, String> {
+    let (folder, cluster_domain) = (&place.folder, place.cluster_domain);
     let (_, container) = request.pod.container(&request.container).ok_or("no such container")?;
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
-        mounts.push(of_volume(folder, request, container, mount)?);
+        mounts.push(of_volume(place, request, container, mount)?);
     }
     let is_taken = |path: &str| container.volume_mounts.iter().flatten().any(|m| Path::new(&m.mount_path) == Path::new(path));
     if !request.pod_ips.is_empty() && !is_taken(HOSTS) {
@@ -42,19 +51,23 @@ fn file(destination: &str, source: PathBuf) -> Mount {
     }
 }
 
-fn of_volume(folder: &PodFolder, request: &MountRequest, container: &Container, mount: &VolumeMount) -> Result<Mount, String> {
+fn of_volume(place: &Place, request: &MountRequest, container: &Container, mount: &VolumeMount) -> Result<Mount, String> {
     let missing = || format!("cannot find volume {:?} to mount into container {:?}", mount.name, container.name);
     let volume = request.pod.spec.volumes.iter().flatten().find(|v| v.name == mount.name).ok_or_else(missing)?;
     let kind = VolumeKind::of(volume).ok_or_else(missing)?;
-    let path = match &volume.host_path {
-        Some(source) => PathBuf::from(&source.path),
-        None => folder.volume(kind, &volume.name),
+    let path = match (kind, &volume.host_path) {
+        (_, Some(source)) => PathBuf::from(&source.path),
+        (VolumeKind::Claim, None) => (place.claimed)(&volume.name).ok_or_else(missing)?,
+        _ => place.folder.volume(kind, &volume.name),
     };
-    let source = match sub_path(request, mount)? {
-        None => MountSource::Bind(path),
-        Some(sub_path) => MountSource::SubPath { volume: path, sub_path },
+    let sub_path = sub_path(request, mount)?;
+    let source = match (request.images.get(&volume.name), sub_path) {
+        (Some(layers), sub_path) => MountSource::Image { layers: layers.clone(), sub_path: sub_path.unwrap_or_default() },
+        (None, None) => MountSource::Bind(path),
+        (None, Some(sub_path)) => MountSource::SubPath { volume: path, sub_path },
     };
-    let is_read_only = mount.read_only == Some(true) || kind.is_read_only();
+    let claim = volume.persistent_volume_claim.as_ref();
+    let is_read_only = mount.read_only == Some(true) || kind.is_read_only() || claim.is_some_and(|c| c.read_only == Some(true));
     let is_recursive = matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
     let destination = if mount.mount_path.starts_with('/') { mount.mount_path.clone() } else { format!("/{}", mount.mount_path) };
     Ok(Mount {

@@ -17,6 +17,10 @@ pub(super) enum VolumeKind {
     Secret,
     DownwardApi,
     Projected,
+    /// The content of an image, which the runtime mounts.
+    Image,
+    /// A persistent volume that is a path of this host.
+    Claim,
 }
 
 impl VolumeKind {
@@ -35,6 +39,8 @@ impl VolumeKind {
             (volume.secret.is_some(), VolumeKind::Secret),
             (volume.downward_api.is_some(), VolumeKind::DownwardApi),
             (volume.projected.is_some(), VolumeKind::Projected),
+            (volume.image.is_some(), VolumeKind::Image),
+            (volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some(), VolumeKind::Claim),
         ];
         kinds.into_iter().find(|(is, _)| *is).map(|(_, kind)| kind)
     }
@@ -47,6 +53,8 @@ impl VolumeKind {
             VolumeKind::Secret => "kubernetes.io~secret",
             VolumeKind::DownwardApi => "kubernetes.io~downward-api",
             VolumeKind::Projected => "kubernetes.io~projected",
+            VolumeKind::Image => "kubernetes.io~image",
+            VolumeKind::Claim => "kubernetes.io~local-volume",
         }
     }
 
@@ -56,7 +64,7 @@ impl VolumeKind {
     }
     /// Pods may not change what objects say.
     pub(super) fn is_read_only(self) -> bool {
-        matches!(self, VolumeKind::ConfigMap | VolumeKind::Secret | VolumeKind::DownwardApi | VolumeKind::Projected)
+        matches!(self, VolumeKind::ConfigMap | VolumeKind::Secret | VolumeKind::DownwardApi | VolumeKind::Projected | VolumeKind::Image)
     }
 }
 

@@ -140,7 +140,7 @@ fn validate(config: &ContainerConfig) -> Result<()> {
         if path.starts_with("/proc") {
             return invalid(format!("\"{}\" cannot be mounted because it is inside /proc", path.display()));
         }
-        if let MountSource::SubPath { sub_path, .. } = &mount.source
+        if let MountSource::SubPath { sub_path, .. } | MountSource::Image { sub_path, .. } = &mount.source
             && !sub_path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         {
             return invalid(format!("subPath `{}` must be relative and not contain `..`", sub_path.display()));

@@ -90,6 +90,7 @@ pub(super) fn prepare(mount: &Mount) -> Result<Prepared, String> {
             let options = [("mode", Some(mode.as_str()))].into_iter().chain(size.as_deref().map(|size| ("size", Some(size))));
             filesystem("tmpfs", &options.collect::<Vec<_>>(), MountAttrFlags::empty())?
         }
+        MountSource::Image { layers, sub_path } => image(layers, sub_path)?,
     };
     spread(&tree, mount)?;
     let fail = |error: std::io::Error| format!("make `{}` read-only: {error}", mount.destination.display());
@@ -99,6 +100,46 @@ pub(super) fn prepare(mount: &Mount) -> Result<Prepared, String> {
         MountAccess::RecursiveReadOnly => sys::mount_setattr(&tree, true, sys::MOUNT_ATTR_RDONLY, 0, 0).map_err(fail)?,
     }
     Ok(Prepared { destination: mount.destination.clone(), tree })
+}
+
+fn image(layers: &[PathBuf], sub_path: &Path) -> Result<OwnedFd, String> {
+    let fail = |error: Errno| format!("mount an image: {error}");
+    let whole = match layers {
+        [] => filesystem("tmpfs", &[], MountAttrFlags::empty())?,
+        [only] => copy_of(only).map_err(fail)?,
+        // Linux before 6.8 has no `lowerdir+`.
+        all => match read_only_overlay(all) {
+            Err(Errno::INVAL) => read_only_overlay_by_string(all)?,
+            tree => tree.map_err(fail)?,
+        },
+    };
+    let tree = if sub_path.as_os_str().is_empty() {
+        whole
+    } else {
+        // Nothing is made here: the layers belong to every container of the image.
+        let found = root::find(&whole, sub_path).map_err(|error| format!("subPath `{}` of an image: {error}", sub_path.display()))?;
+        copy_of_fd(&found).map_err(|error| format!("mount subPath `{}` of an image: {error}", sub_path.display()))?
+    };
+    sys::mount_setattr(&tree, true, sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOEXEC, 0, 0)
+        .map_err(|error| format!("make an image read-only: {error}"))?;
+    Ok(tree)
+}
+
+fn read_only_overlay(layers: &[PathBuf]) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for layer in layers.iter().rev() {
+        fsconfig_set_string(&context, "lowerdir+", layer)?;
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// A value may have 256 bytes, which descriptors' names make enough of.
+fn read_only_overlay_by_string(layers: &[PathBuf]) -> Result<OwnedFd, String> {
+    use std::os::fd::AsRawFd;
+    let opened = layers.iter().rev().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> = opened.iter().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd())).collect();
+    filesystem("overlay", &[("lowerdir", Some(&names.join(":")))], MountAttrFlags::empty())
 }
 
 /// A copy of a shared mount is its peer; how much of that stays is the volume's propagation.

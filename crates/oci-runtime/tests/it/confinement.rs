@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("confinement::devices_are_few", devices_are_few),
     ("confinement::limits_are_applied_and_changed", limits_are_applied_and_changed),
     ("confinement::volumes_are_mounted_as_asked", volumes_are_mounted_as_asked),
+    ("confinement::images_are_mounted_for_reading", images_are_mounted_for_reading),
     ("confinement::links_do_not_lead_out", links_do_not_lead_out),
     ("confinement::mounts_spread_as_asked", mounts_spread_as_asked),
     ("confinement::nothing_of_the_host_is_inherited", nothing_of_the_host_is_inherited),
@@ -219,6 +220,21 @@ fn volumes_are_mounted_as_asked() {
     assert_eq!(output(&node, "touch /part/x && echo ok", |config| config.mounts.push(sub("new/er"))), "ok");
     assert!(volume.join("new/er/x").exists());
     assert_eq!(fs::metadata(volume.join("new")).expect("made").mode() & 0o777, 0o750);
+}
+
+fn images_are_mounted_for_reading() {
+    let node = Node::new();
+    let (base, top) = (node.directory.join("image/base"), node.directory.join("image/top"));
+    let image = |layers: &[&PathBuf], sub_path: &str| {
+        mount("/data", MountSource::Image { layers: layers.iter().map(|l| l.to_path_buf()).collect(), sub_path: sub_path.into() })
+    };
+    let script = "cat /data/etc/layer; touch /data/x; /data/bin/busybox true";
+    let told = |layer: &str| format!("{layer}\ntouch: /data/x: Read-only file system\n/bin/sh: /data/bin/busybox: Permission denied");
+    assert_eq!(output(&node, script, |config| config.mounts.push(image(&[&base], ""))), told("base"));
+    assert_eq!(output(&node, script, |config| config.mounts.push(image(&[&base, &top], ""))), told("top"));
+    assert_eq!(output(&node, "cat /data/layer", |config| config.mounts.push(image(&[&base, &top], "etc"))), "top");
+    assert_eq!(output(&node, "cat /data", |config| config.mounts.push(image(&[&base], "etc/layer"))), "base");
+    assert!(!base.join("x").exists() && !top.join("x").exists());
 }
 
 fn links_do_not_lead_out() {
