@@ -32,7 +32,7 @@ impl Agent {
         let informers = Informers::new(self.node.client.clone());
         let pods: Cache<Pod> = informers.select(Selection::fields(format!("spec.nodeName={}", self.node.config.node_name)));
         tokio::join!(
-            pods::run(Arc::clone(&self.node), pods, self.pods.clone()),
+            pods::run(Arc::clone(&self.node), pods, self.pods.clone(), self.health.subscribe()),
             registration::run(Arc::clone(&self.node), self.health.subscribe(), self.images.subscribe()),
         );
     }

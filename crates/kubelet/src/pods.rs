@@ -11,14 +11,17 @@ use oci_runtime::spec::SandboxId;
 use oci_runtime::status::SandboxStatus;
 use pod_plan::admission::{self, Refusal};
 use pod_plan::effect::Note;
+use pod_plan::eviction;
 use pod_plan::memory::Eviction;
 use pod_plan::pod::BoundPod;
 use reconcile::{Cache, Changed};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::grants::Grants;
 use crate::node::Node;
+use crate::node_object::Health;
 use crate::observe::{Known, POD, POD_UID};
 use crate::pod_task::{Mailbox, PodTask};
 use crate::start::locked;
@@ -72,6 +75,7 @@ impl Pods {
 struct Supervisor {
     node: Arc<Node>,
     pods: Pods,
+    health: watch::Receiver<Health>,
     /// Which pod stands under a name; a new one may take it before the old one is cleared away.
     names: HashMap<ObjectKey, String>,
     grants: Grants,
@@ -79,12 +83,12 @@ struct Supervisor {
 }
 
 /// Runs until it is dropped; the pods' containers then run on.
-pub async fn run(node: Arc<Node>, cache: Cache<Pod>, pods: Pods) {
+pub async fn run(node: Arc<Node>, cache: Cache<Pod>, pods: Pods, health: watch::Receiver<Health>) {
     let mut events = node.runtime.events();
     let mut adopted = leftovers(&node);
     cache.synced().await;
     let mut changes = cache.subscribe();
-    let mut supervisor = Supervisor { node, pods, names: HashMap::new(), grants: Grants::default(), tasks: JoinSet::new() };
+    let mut supervisor = Supervisor { node, pods, health, names: HashMap::new(), grants: Grants::default(), tasks: JoinSet::new() };
     while let Some(changed) = changes.try_next() {
         supervisor.changed(&changed, &mut adopted);
     }
@@ -166,6 +170,14 @@ impl Supervisor {
 
     /// Is there room for it beside those that may run?
     fn refusal(&self, pod: &BoundPod) -> Option<Refusal> {
+        let (memory, disk) = {
+            let health = self.health.borrow();
+            (health.has_memory_pressure, health.has_disk_pressure)
+        };
+        let under_pressure = eviction::refusal(pod, memory, disk);
+        if under_pressure.is_some() {
+            return under_pressure;
+        }
         admission::refusal(pod, self.active().iter().map(AsRef::as_ref), &self.node.config.allocatable())
     }
 
@@ -198,6 +210,7 @@ impl Supervisor {
             "OutOfpods" => "OutOfpods",
             "OutOfcpu" => "OutOfcpu",
             "OutOfmemory" => "OutOfmemory",
+            "Evicted" => "Evicted",
             _ => "OutOfephemeral-storage",
         };
         self.node.tell(&handle.pod, &Note::warning(reason, refusal.message.clone()));

@@ -35,6 +35,7 @@ pub async fn run(node: Arc<Node>, mut health: watch::Receiver<Health>, mut image
     let registered = register(&node, &first).await;
     let leases = tokio::spawn(keep_lease(Arc::clone(&node), registered.metadata.uid.unwrap_or_default()));
     let _leases = AbortOnDrop(leases);
+    let mut told = first;
     loop {
         tokio::select! {
             Ok(()) = health.changed() => {}
@@ -42,7 +43,9 @@ pub async fn run(node: Arc<Node>, mut health: watch::Receiver<Health>, mut image
             () = tokio::time::sleep(STATUS_LOOK) => {}
         }
         let health = health.borrow_and_update().clone();
+        tell_of_pressure(&node, Some(&told), &health);
         persist(|| report(&node, &health)).await;
+        told = health;
     }
 }
 
@@ -72,10 +75,26 @@ async fn register(node: &Node, health: &Health) -> NodeObject {
     let registered = persist(|| register_once(node, health)).await;
     persist(|| report(node, health)).await;
     tracing::info!(node = node.config.node_name, "node registered");
+    tell_of_pressure(node, None, health);
     if health.not_ready.is_none() {
         tell("NodeReady", format!("Node {} status is now: NodeReady", node.config.node_name));
     }
     registered
+}
+
+/// An event for each pressure that is not as it was.
+fn tell_of_pressure(node: &Node, before: Option<&Health>, now: &Health) {
+    type Pressure = (fn(&Health) -> bool, &'static str, &'static str);
+    let pressures: [Pressure; 3] = [
+        (|h| h.has_memory_pressure, "NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
+        (|h| h.has_disk_pressure, "NodeHasDiskPressure", "NodeHasNoDiskPressure"),
+        (|h| h.has_pid_pressure, "NodeHasInsufficientPID", "NodeHasSufficientPID"),
+    ];
+    for (holds, bad, good) in pressures.into_iter().filter(|(holds, ..)| before.is_none_or(|before| holds(before) != holds(now))) {
+        let reason = if holds(now) { bad } else { good };
+        let text = format!("Node {} status is now: {reason}", node.config.node_name);
+        node.recorder.record(node.origin(), Note::normal(about(node), reason, text));
+    }
 }
 
 /// Upstream names the node by its name in place of the uid here.

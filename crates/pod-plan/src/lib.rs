@@ -33,6 +33,7 @@ pub mod restart;
 pub mod admission;
 pub mod allocation;
 pub mod environment;
+pub mod eviction;
 pub mod expand;
 pub mod field_value;
 pub mod host_name;
