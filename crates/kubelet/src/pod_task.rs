@@ -33,9 +33,9 @@ use crate::start::locked;
 
 /// A status that only says "on its way" waits this long: most pods run before it has passed, and need one write in place of three.
 const QUIET: Duration = Duration::from_millis(100);
-/// Upstream notices within a second that a container it replaces has ended, by when mostly the next one runs. Clients rely on a pod
+/// Upstream stops a container it replaces, pulls and starts the next one before it tells anything. Clients rely on a pod
 /// that stays ready over a change of image.
-const REPLACED_QUIET: Duration = Duration::from_secs(1);
+const REPLACED_QUIET: Duration = Duration::from_secs(5);
 const RENEW_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const REPORT_RETRY_MIN: Duration = Duration::from_millis(200);
 const REPORT_RETRY_MAX: Duration = Duration::from_secs(10);

@@ -2,9 +2,12 @@
 
 mod answer;
 mod channels;
+mod configz;
 mod container_logs;
 mod exec;
 mod gate;
+mod host;
+mod metrics;
 mod port_forward;
 mod query;
 mod spdy;
@@ -92,10 +95,11 @@ impl Server {
             },
             (true, ["healthz" | "livez" | "readyz", ..]) => text(StatusCode::OK, "ok"),
             (true, ["pods" | "runningpods"]) => stats::pods(&self.agent),
-            (true, ["stats", "summary"]) => stats::summary(&self.agent),
-            (true, ["metrics"]) => stats::metrics(&self.agent),
-            (true, ["metrics", "resource"]) => stats::resource_metrics(&self.agent),
-            (true, ["metrics", "cadvisor"]) => stats::cadvisor_metrics(&self.agent),
+            (true, ["configz"]) => answer::json(&configz::of(&self.agent)),
+            (true, ["stats", "summary"]) => stats::summary(&self.agent).await,
+            (true, ["metrics"]) => metrics::metrics(&self.agent),
+            (true, ["metrics", "resource"]) => metrics::resource_metrics(&self.agent),
+            (true, ["metrics", "cadvisor"]) => metrics::cadvisor_metrics(&self.agent),
             (true, ["metrics", "probes"]) => text(StatusCode::OK, ""),
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }

@@ -1,13 +1,13 @@
-//! What runs here and what it uses: `/pods`, `/stats/summary`, `/metrics/…`.
+//! What runs here and what it uses: `/pods`, `/stats/summary`.
 
-use std::fmt::Write;
-
-use http::{Response, StatusCode};
+use http::Response;
+use jiff::Timestamp;
 use object::time::seconds;
 use oci_runtime::status::{ContainerState, ContainerStatus, SandboxState, Stats};
 use serde_json::{Value, json};
 
-use super::answer::{Body, json as json_answer, text};
+use super::answer::{Body, json as json_answer};
+use super::host;
 use crate::agent::Agent;
 use crate::machine::storage;
 use crate::pods::Handle;
@@ -24,7 +24,7 @@ pub(super) fn pods(agent: &Agent) -> Response<Body> {
 }
 
 /// Running containers of a pod with what they use.
-fn usage(agent: &Agent, handle: &Handle) -> Vec<(ContainerStatus, Stats)> {
+pub(super) fn usage(agent: &Agent, handle: &Handle) -> Vec<(ContainerStatus, Stats)> {
     let known = locked(&handle.known).containers.clone();
     let runtime = agent.node.runtime.as_ref();
     let running = known.iter().filter_map(|id| runtime.container_status(id).ok());
@@ -32,116 +32,111 @@ fn usage(agent: &Agent, handle: &Handle) -> Vec<(ContainerStatus, Stats)> {
     running.filter_map(|s| Some((s.clone(), runtime.container_stats(&s.id).ok()?))).collect()
 }
 
-fn pod_usage(agent: &Agent, handle: &Handle) -> Option<Stats> {
+/// Of the whole pod, and a process in its network.
+pub(super) fn pod_usage(agent: &Agent, handle: &Handle) -> Option<(Stats, u32)> {
     let known = locked(&handle.known).sandboxes.clone();
     let runtime = agent.node.runtime.as_ref();
-    let is_ready = |s: &oci_runtime::status::SandboxStatus| matches!(s.state, SandboxState::Ready { .. });
-    let ready = known.iter().filter_map(|id| runtime.pod_sandbox_status(id).ok()).find(is_ready)?;
-    runtime.sandbox_stats(&ready.id).ok()
+    known.iter().filter_map(|id| runtime.pod_sandbox_status(id).ok()).find_map(|status| {
+        let SandboxState::Ready { shim_pid, .. } = status.state else { return None };
+        Some((runtime.sandbox_stats(&status.id).ok()?, shim_pid))
+    })
 }
 
-pub(super) fn summary(agent: &Agent) -> Response<Body> {
+pub(super) fn started_at(status: &ContainerStatus) -> Option<Timestamp> {
+    let ContainerState::Running { started_at_ns, .. } = status.state else { return None };
+    Timestamp::from_nanosecond(started_at_ns.into()).ok()
+}
+
+pub(super) async fn summary(agent: &Agent) -> Response<Body> {
     let now = seconds(agent.node.now());
-    let cpu = |stats: &Stats| json!({"time": now, "usageCoreNanoSeconds": stats.cpu_usage_ns});
-    let memory = |stats: &Stats| {
-        json!({
-            "time": now, "usageBytes": stats.memory_usage_bytes, "workingSetBytes": stats.memory_working_set_bytes,
-            "rssBytes": stats.memory_rss_bytes, "pageFaults": stats.page_faults, "majorPageFaults": stats.major_page_faults,
-        })
-    };
-    let pods: Vec<Value> = agent
-        .pods
-        .all()
-        .iter()
-        .map(|handle| {
-            let containers: Vec<Value> = usage(agent, handle)
-                .iter()
-                .map(|(status, stats)| json!({"name": status.metadata.name, "cpu": cpu(stats), "memory": memory(stats)}))
-                .collect();
-            let whole = pod_usage(agent, handle).unwrap_or_default();
-            json!({
-                "podRef": {"name": handle.pod.name, "namespace": handle.pod.namespace, "uid": handle.pod.uid},
-                "containers": containers, "cpu": cpu(&whole), "memory": memory(&whole),
-                "process_stats": {"process_count": whole.pids},
-            })
-        })
-        .collect();
+    let mut pods = Vec::new();
+    for handle in agent.pods.all() {
+        if let Some((whole, pid)) = pod_usage(agent, &handle) {
+            pods.push(pod(agent, &handle, &whole, pid, &now).await);
+        }
+    }
     let config = &agent.node.config;
-    let (capacity, available) = storage(&config.root_dir).unwrap_or((0, 0));
-    let fs = json!({"time": now, "capacityBytes": capacity, "availableBytes": available, "usedBytes": capacity - available});
+    let fs = file_system(agent, &now);
+    let memory = host::memory();
     let node = json!({
-        "nodeName": config.node_name, "fs": fs, "runtime": {"imageFs": fs},
-        "memory": {"time": now, "availableBytes": memory_available()},
-        "rlimit": {"time": now, "maxpid": config.machine.pid_max},
+        "nodeName": config.node_name, "startTime": seconds(host::booted_at(agent.node.now())), "fs": fs,
+        "runtime": {"imageFs": fs, "containerFs": fs},
+        "cpu": {"time": now, "usageCoreNanoSeconds": host::cpu_usage_ns()},
+        "memory": {
+            "time": now, "availableBytes": memory.available, "usageBytes": memory.usage, "workingSetBytes": memory.working_set,
+            "rssBytes": memory.rss,
+        },
+        "network": network(&host::interfaces(None), &now),
+        "rlimit": {"time": now, "maxpid": config.machine.pid_max, "curproc": host::n_processes()},
+        "swap": {"time": now, "swapAvailableBytes": 0, "swapUsageBytes": 0},
     });
     json_answer(&json!({"node": node, "pods": pods}))
 }
 
-pub(crate) fn memory_available() -> i64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    crate::machine::meminfo_kib(&meminfo, "MemAvailable:").unwrap_or(0) * 1024
-}
-
-pub(super) fn metrics(agent: &Agent) -> Response<Body> {
-    let pods = agent.pods.all();
-    let n_containers: usize = pods.iter().map(|handle| usage(agent, handle).len()).sum();
-    let mut out = String::new();
-    family(&mut out, "kubelet_running_pods", "gauge", "Number of pods that have a running pod sandbox");
-    let n_running = pods.iter().filter(|handle| pod_usage(agent, handle).is_some()).count();
-    let _ = writeln!(out, "kubelet_running_pods {n_running}");
-    family(&mut out, "kubelet_running_containers", "gauge", "Number of containers currently running");
-    let _ = writeln!(out, "kubelet_running_containers{{container_state=\"running\"}} {n_containers}");
-    family(&mut out, "kubelet_node_name", "gauge", "The node's name. The count is always 1.");
-    let _ = writeln!(out, "kubelet_node_name{{node=\"{}\"}} 1", agent.node.config.node_name);
-    text(StatusCode::OK, &out)
-}
-
-fn family(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-/// What metrics-server asks for.
-pub(super) fn resource_metrics(agent: &Agent) -> Response<Body> {
-    let mut out = String::new();
-    let rows = rows(agent);
-    family(&mut out, "container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds");
-    for (labels, stats) in &rows {
-        let _ = writeln!(out, "container_cpu_usage_seconds_total{{{labels}}} {}", stats.cpu_usage_ns as f64 / 1e9);
-    }
-    family(&mut out, "container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes");
-    for (labels, stats) in &rows {
-        let _ = writeln!(out, "container_memory_working_set_bytes{{{labels}}} {}", stats.memory_working_set_bytes);
-    }
-    text(StatusCode::OK, &out)
-}
-
-pub(super) fn cadvisor_metrics(agent: &Agent) -> Response<Body> {
-    let mut out = String::new();
-    let rows = rows(agent);
-    type Family = (&'static str, &'static str, fn(&Stats) -> f64);
-    let families: [Family; 4] = [
-        ("container_cpu_usage_seconds_total", "counter", |s| s.cpu_usage_ns as f64 / 1e9),
-        ("container_memory_usage_bytes", "gauge", |s| s.memory_usage_bytes as f64),
-        ("container_memory_working_set_bytes", "gauge", |s| s.memory_working_set_bytes as f64),
-        ("container_memory_rss", "gauge", |s| s.memory_rss_bytes as f64),
-    ];
-    for (name, kind, value) in families {
-        family(&mut out, name, kind, name);
-        for (labels, stats) in &rows {
-            let _ = writeln!(out, "{name}{{{labels}}} {}", value(stats));
-        }
-    }
-    text(StatusCode::OK, &out)
-}
-
-/// Names of containers and pods are plain: no escaping is needed.
-fn rows(agent: &Agent) -> Vec<(String, Stats)> {
-    let of_pod = |handle: &Handle| {
-        let (namespace, pod) = (handle.pod.namespace.clone(), handle.pod.name.clone());
-        let labelled = move |(status, stats): (ContainerStatus, Stats)| {
-            (format!("container=\"{}\",namespace=\"{namespace}\",pod=\"{pod}\"", status.metadata.name), stats)
-        };
-        usage(agent, handle).into_iter().map(labelled).collect::<Vec<_>>()
+async fn pod(agent: &Agent, handle: &Handle, whole: &Stats, pid: u32, now: &str) -> Value {
+    let disk = crate::upkeep::disk_usage(agent, handle).await;
+    let fs = file_system(agent, now);
+    let with_used = |bytes: u64| {
+        let mut fs = fs.clone();
+        fs["usedBytes"] = bytes.into();
+        fs
     };
-    agent.pods.all().iter().flat_map(of_pod).collect()
+    let containers: Vec<Value> = usage(agent, handle)
+        .iter()
+        .map(|(status, stats)| {
+            let name = &status.metadata.name;
+            let logs = crate::logs::parts(&status.log_path).iter().filter_map(|p| std::fs::metadata(p).ok()).map(|m| m.len()).sum::<u64>();
+            let written = disk.containers.get(name).copied().unwrap_or(0).saturating_sub(logs);
+            json!({
+                "name": name, "startTime": started_at(status).map(seconds), "cpu": cpu(stats, now), "memory": memory(stats, now),
+                "rootfs": with_used(written), "logs": with_used(logs),
+            })
+        })
+        .collect();
+    let volumes: Vec<Value> = disk
+        .volumes
+        .iter()
+        .map(|(name, bytes)| {
+            let mut volume = with_used(*bytes);
+            volume["name"] = name.as_str().into();
+            volume
+        })
+        .collect();
+    let meta = &handle.pod.meta;
+    json!({
+        "podRef": {"name": handle.pod.name, "namespace": handle.pod.namespace, "uid": handle.pod.uid},
+        "startTime": handle.pod.status.start_time.as_ref().or(meta.creation_timestamp.as_ref()).map(|t| seconds(t.0)),
+        "containers": containers, "cpu": cpu(whole, now), "memory": memory(whole, now),
+        "network": network(&host::interfaces(Some(pid)), now), "volume": volumes, "ephemeral-storage": with_used(disk.total()),
+        "process_stats": {"process_count": whole.pids},
+    })
+}
+
+fn cpu(stats: &Stats, now: &str) -> Value {
+    json!({"time": now, "usageCoreNanoSeconds": stats.cpu_usage_ns})
+}
+
+fn memory(stats: &Stats, now: &str) -> Value {
+    json!({
+        "time": now, "usageBytes": stats.memory_usage_bytes, "workingSetBytes": stats.memory_working_set_bytes,
+        "rssBytes": stats.memory_rss_bytes, "pageFaults": stats.page_faults, "majorPageFaults": stats.major_page_faults,
+    })
+}
+
+fn network(interfaces: &[host::Interface], now: &str) -> Value {
+    let one = |i: &host::Interface| json!({"name": i.name, "rxBytes": i.received, "rxErrors": i.receive_errors, "txBytes": i.sent, "txErrors": i.send_errors});
+    let all: Vec<Value> = interfaces.iter().map(one).collect();
+    let mut network = all.first().cloned().unwrap_or(json!({"name": ""}));
+    network["time"] = now.into();
+    network["interfaces"] = all.into();
+    network
+}
+
+fn file_system(agent: &Agent, now: &str) -> Value {
+    let (capacity, available) = storage(&agent.node.config.root_dir).unwrap_or((0, 0));
+    json!({"time": now, "capacityBytes": capacity, "availableBytes": available, "usedBytes": capacity - available})
+}
+
+pub(crate) fn memory_available() -> i64 {
+    host::memory().available
 }
