@@ -9,12 +9,13 @@ mod record_validation;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask ci | clients | bench [MEASURE...] | conformance OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
+    "usage: cargo xtask ci | clients | bench [MEASURE...] | conformance OPTIONS | differential OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
        | record-validation KUBECONFIG [GROUP...]
   ci           install what tests need, check the formatting, run all tests
   clients      fetch the real kubectl and Helm into target/clients
   bench        build for release and print the table of measures beside upstream's figures (root; docs/BENCHMARKS.md)
   conformance  judge coracle by upstream's suite
+  differential ask a kube-apiserver and coracle the same and show what differs; any option it does not know shows how
   gen-facts    renew the committed fact tables, once per Kubernetes minor
     --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
     --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["clients"] => ci::fetch_clients(),
         ["bench", ref measures @ ..] => bench::run(measures),
         ["conformance", ref options @ ..] => conformance::run(options),
+        ["differential", ref options @ ..] => ci::cargo(&[&["run", "--quiet", "--package", "differential", "--"], options].concat()),
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
         }

@@ -1,0 +1,30 @@
+//! All stories, in the order in which they are told.
+
+mod bad_requests;
+mod documents;
+mod fields;
+mod formats;
+mod life;
+mod lists;
+mod ownership;
+mod patches;
+mod reviews;
+mod subresources;
+
+use crate::story::Story;
+
+pub fn all() -> Vec<Story> {
+    let chapters = [
+        documents::stories(),
+        bad_requests::stories(),
+        lists::stories(),
+        patches::stories(),
+        ownership::stories(),
+        subresources::stories(),
+        reviews::stories(),
+        formats::stories(),
+        life::stories(),
+        fields::stories(),
+    ];
+    chapters.into_iter().flatten().collect()
+}
