@@ -324,9 +324,12 @@ fn cut(cause: Value) -> Value {
     json!([cause[0], format!("{}…{}", &message[..start], &message[end..])])
 }
 
-/// Without what is decided anew each time.
+/// Without what is decided anew each time; the uid, which a Job carries in its labels, is a fixed word.
 fn masked(object: &Value) -> Value {
-    let mut object = object.clone();
+    let mut object = match object["metadata"]["uid"].as_str() {
+        Some(uid) => serde_json::from_str(&object.to_string().replace(uid, "UID")).unwrap_or_default(),
+        None => object.clone(),
+    };
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in ["uid", "creationTimestamp", "managedFields", "resourceVersion"] {
             metadata.remove(field);

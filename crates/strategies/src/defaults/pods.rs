@@ -92,6 +92,10 @@ fn container(container: &mut Tree, _: Timestamp) {
 
 /// `Always` for the tag `latest`, also when it is only meant; a digest is no tag.
 pub(crate) fn pull_policy(image: &str) -> &'static str {
+    // What is no reference has no tag that could move.
+    if !image.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-/:@+".contains(&c)) {
+        return "IfNotPresent";
+    }
     let (name, has_digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
     let last = name.rsplit('/').next().unwrap_or("");
     match last.split_once(':') {

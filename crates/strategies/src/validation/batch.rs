@@ -378,6 +378,9 @@ fn validate_template_update(old: &At<'_>, before: &At<'_>, after: &At<'_>, fault
             allowed["spec"]["affinity"] = serde_json::json!({});
         }
         take(&mut allowed["spec"]["affinity"], "nodeAffinity", &template.value["spec"]["affinity"]);
+        if template.value["spec"]["affinity"].is_null() && allowed["spec"]["affinity"] == serde_json::json!({}) {
+            crate::reset::unset(&mut allowed["spec"], "affinity");
+        }
         for field in ["annotations", "labels"] {
             take(&mut allowed["metadata"], field, &template.value["metadata"]);
         }

@@ -161,7 +161,7 @@ fn validate_pods_of_finished(change: &Change<'_>, faults: &mut Faults) {
     if (change.ended() || change.changed("terminating")) && terminating.int() > 0 && change.is_finished() {
         faults.invalid_int(&terminating, "terminating>0 is invalid for finished job");
     }
-    if (change.changed("ready") || change.changed("active")) && ready.int() > change.status.get("active").int() {
+    if (change.changed("ready") || change.changed("active")) && ready.is_set() && ready.int() > change.status.get("active").int() {
         faults.invalid_int(&ready, "cannot set more ready pods than active");
     }
 }

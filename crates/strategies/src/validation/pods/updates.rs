@@ -137,6 +137,9 @@ fn validate_gated(before: &At<'_>, after: &At<'_>, munged: &mut Value, faults: &
         munged["affinity"] = json!({});
     }
     keep(&mut munged["affinity"], "nodeAffinity", &before.value["affinity"]);
+    if before.value["affinity"].is_null() && munged["affinity"] == json!({}) {
+        crate::reset::unset(munged, "affinity");
+    }
 }
 
 fn validate_terms(before: &At<'_>, after: &At<'_>, faults: &mut Faults) {
