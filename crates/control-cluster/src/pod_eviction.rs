@@ -7,13 +7,13 @@ use object::plan::{Change, Note, Plan, Reference};
 
 const DISRUPTION: &str = "DisruptionTarget";
 
-/// `taints` are those of the pod's node.
-pub fn plan(pod: &Pod, taints: &[Taint], now: Timestamp) -> Plan {
+/// `taints` are those of the pod's node, seen since `since`: only what controllers taint with says when.
+pub fn plan(pod: &Pod, taints: &[Taint], since: Timestamp, now: Timestamp) -> Plan {
     let mut plan = Plan::nothing();
     if pod.metadata.deletion_timestamp.is_some() || control_workloads::pods::is_finished(pod) {
         return plan;
     }
-    match leaves_at(pod, taints, now) {
+    match leaves_at(pod, taints, since, now) {
         None => {}
         Some(at) if at > now => plan.wake_by(at),
         Some(_) if !is_marked(pod) => plan.changes.push(Change::update_status(&marked(pod, now))),
@@ -27,7 +27,7 @@ pub fn plan(pod: &Pod, taints: &[Taint], now: Timestamp) -> Plan {
 }
 
 /// When the pod must leave: the earliest end of what it tolerates.
-fn leaves_at(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
+fn leaves_at(pod: &Pod, taints: &[Taint], since: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let tolerations = pod.spec.as_ref().and_then(|s| s.tolerations.as_deref()).unwrap_or_default();
     let mut earliest: Option<Timestamp> = None;
     for taint in taints.iter().filter(|t| t.effect == "NoExecute") {
@@ -38,7 +38,7 @@ fn leaves_at(pod: &Pod, taints: &[Taint], now: Timestamp) -> Option<Timestamp> {
         // Upstream: of several tolerations the shortest counts; one without an end says nothing.
         let shortest = tolerating.filter_map(|t| t.toleration_seconds).min();
         if let Some(seconds) = shortest {
-            let added = taint.time_added.as_ref().map_or(now, |t| t.0);
+            let added = taint.time_added.as_ref().map_or(since, |t| t.0);
             let at = added + SignedDuration::from_secs(seconds.clamp(0, i64::from(i32::MAX)));
             earliest = Some(earliest.map_or(at, |e| e.min(at)));
         }
@@ -88,10 +88,17 @@ mod tests {
         ] {
             let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "tolerations": tolerations}});
             let pod: Pod = serde_json::from_value(pod).unwrap();
-            assert_eq!(leaves_at(&pod, &taints, now).map(|at| at.duration_since(now).as_secs()), expected, "{tolerations}");
+            assert_eq!(leaves_at(&pod, &taints, now, now).map(|at| at.duration_since(now).as_secs()), expected, "{tolerations}");
         }
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []}})).unwrap();
-        assert_eq!(plan(&marked(&pod, now), &taints, now).changes.len(), 1);
-        assert!(plan(&pod, &[], now).changes.is_empty());
+        assert_eq!(plan(&marked(&pod, now), &taints, now, now).changes.len(), 1);
+        assert!(plan(&pod, &[], now, now).changes.is_empty());
+        let by_hand: Vec<Taint> = serde_json::from_value(json!([{"key": "k", "effect": "NoExecute"}])).unwrap();
+        let patient = json!([{"operator": "Exists", "tolerationSeconds": 60}]);
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [], "tolerations": patient}})).unwrap();
+        let since = now - SignedDuration::from_secs(40);
+        let left = leaves_at(&pod, &by_hand, since, now).map(|at| at.duration_since(now).as_secs());
+        assert_eq!(left, Some(20), "time passes also for a taint that does not say since when it is there");
     }
 }

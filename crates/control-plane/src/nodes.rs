@@ -15,7 +15,7 @@ use reconcile::{Changed, Controller};
 
 use crate::caches::Caches;
 
-/// Times by node name, kept between plans: what no object tells.
+/// Times by node name, or by a pod's uid, kept between plans: what no object tells.
 #[derive(Clone, Default)]
 struct Times(Arc<Mutex<BTreeMap<String, Timestamp>>>);
 
@@ -88,12 +88,22 @@ pub(crate) fn cidrs(caches: &Arc<Caches>, pools: Vec<Pool>) -> Controller {
 
 pub(crate) fn eviction(caches: &Arc<Caches>) -> Controller {
     let (planning, from_pods, from_nodes) = (Arc::clone(caches), Arc::clone(caches), Arc::clone(caches));
+    let tainted_since = Times::default();
+    let of_gone = tainted_since.clone();
     Controller::new("taint-eviction", "taint-eviction-controller", move |ask| {
         let Some(pod) = planning.pods.get(&ask.key) else { return Plan::nothing() };
-        let node = planning.nodes.get(&ObjectKey::cluster(pods::node_name(&pod)));
-        pod_eviction::plan(&pod, node.as_deref().map(taints).unwrap_or_default(), ask.now)
+        let uid = pod.metadata.uid.as_deref().unwrap_or("");
+        let node = planning.nodes.get(&ObjectKey::cluster(pods::node_name(&pod))).filter(|node| evicts(node));
+        let Some(node) = node else {
+            tainted_since.forget(uid);
+            return Plan::nothing();
+        };
+        pod_eviction::plan(&pod, taints(&node), tainted_since.get_or(uid, ask.now), ask.now)
     })
     .maps(&caches.pods, move |changed| {
+        if let (Some(old), None) = (&changed.old, &changed.new) {
+            of_gone.forget(old.metadata.uid.as_deref().unwrap_or(""));
+        }
         let is_evicting = |pod: &Arc<Pod>| {
             let node = from_pods.nodes.get(&ObjectKey::cluster(pods::node_name(pod)));
             node.is_some_and(|node| evicts(&node))
