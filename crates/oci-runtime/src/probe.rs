@@ -52,6 +52,11 @@ fn kernel_calls() -> Option<Lack> {
 }
 
 fn cgroups() -> Vec<Lack> {
+    if let Some(missing) = missing_controllers() {
+        let meaning = format!("this kernel gives cgroups no {missing} controller, so pods cannot be limited");
+        let way_out = "start the kernel with `cgroup_enable=memory` and without `cgroup_disable=` on its command line";
+        return vec![fatal("cgroup controllers", &meaning, way_out)];
+    }
     match Cgroups::probe() {
         Err(_) => vec![fatal(
             "cgroups",
@@ -65,6 +70,16 @@ fn cgroups() -> Vec<Lack> {
         )],
         Ok(Cgroups::V2(_)) => crowded_root().into_iter().collect(),
     }
+}
+
+/// The controllers that the kernel itself lacks or has switched off, whatever is mounted: some distributions for small computers
+/// leave memory off.
+fn missing_controllers() -> Option<String> {
+    let table = fs::read_to_string("/proc/cgroups").ok()?;
+    let is_enabled = |line: &str, name: &str| line.split_whitespace().next() == Some(name) && line.trim_end().ends_with('1');
+    let missing: Vec<&str> =
+        ["cpu", "memory", "pids"].into_iter().filter(|name| !table.lines().any(|line| is_enabled(line, name))).collect();
+    (!missing.is_empty()).then(|| missing.join(" and no "))
 }
 
 /// Inside another container the top of the tree we see is a group like any other, and one with processes of its own cannot
