@@ -1,8 +1,10 @@
 //! Many nodes played at once by one task: lighter than an agent each, for clusters of a thousand.
 //!
-//! A pod bound to a node of the crowd runs and is ready at once, and is let go of as soon as it is to leave. Nothing else is played.
+//! A pod bound to a node of the crowd runs and is ready at once, and is let go of as soon as it is to leave; a lost node says and
+//! does nothing any more. Nothing else is played.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use client::{Api, Client};
@@ -21,16 +23,30 @@ fn name(number: usize) -> String {
     format!("node-{number}")
 }
 
+/// Nodes of the crowd that have gone silent.
+#[derive(Clone, Default)]
+pub(crate) struct Lost(Arc<Mutex<HashSet<String>>>);
+
+impl Lost {
+    pub(crate) fn add(&self, node: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned());
+    }
+
+    fn has(&self, node: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(node)
+    }
+}
+
 /// Runs until it is dropped.
-pub(crate) async fn play(client: Client, clock: Clock, n_nodes: usize) {
-    let pods = run_pods(client.clone(), clock.clone());
+pub(crate) async fn play(client: Client, clock: Clock, n_nodes: usize, lost: Lost) {
+    let pods = run_pods(client.clone(), clock.clone(), lost.clone());
     tokio::join!(pods, async {
         for number in 1..=n_nodes {
             if let Err(e) = register(&client, &clock, &name(number)).await {
                 panic!("{} does not register: {e}", name(number));
             }
         }
-        keep_leases(&client, &clock, n_nodes).await;
+        keep_leases(&client, &clock, n_nodes, &lost).await;
     });
 }
 
@@ -50,26 +66,27 @@ async fn register(client: &Client, clock: &Clock, name: &str) -> Result<(), clie
     Ok(())
 }
 
-async fn keep_leases(client: &Client, clock: &Clock, n_nodes: usize) {
+async fn keep_leases(client: &Client, clock: &Clock, n_nodes: usize, lost: &Lost) {
     loop {
         tokio::time::sleep(LEASE_RENEW).await;
         let renewed = json!({"spec": {"renewTime": micros(clock.now())}});
-        for number in 1..=n_nodes {
+        for node in (1..=n_nodes).map(name).filter(|node| !lost.has(node)) {
             // What fails now is tried again in time.
-            let _: Result<Value, _> = client.patch(&format!("{LEASES}/{}", name(number)), PatchKind::Merge, &renewed).await;
+            let _: Result<Value, _> = client.patch(&format!("{LEASES}/{node}"), PatchKind::Merge, &renewed).await;
         }
     }
 }
 
-async fn run_pods(client: Client, clock: Clock) {
+async fn run_pods(client: Client, clock: Clock, lost: Lost) {
     let informers = Informers::new(client.clone());
     let mut changes = informers.of::<Pod>().subscribe();
     let api = Api::<Pod>::new(&client);
     let mut n_run = 0_u32;
     loop {
         let Changed { new: Some(pod), .. } = changes.next().await else { continue };
-        if pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none()) {
-            continue;
+        match pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
+            Some(node) if !lost.has(node) => {}
+            _ => continue,
         }
         let key = key_of(&pod.metadata);
         if pod.metadata.deletion_timestamp.is_some() {

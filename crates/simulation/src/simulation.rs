@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use apiserver::{ApiServer, Settings};
@@ -16,7 +17,7 @@ use registry::services::ServiceSettings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::crowd;
+use crate::crowd::{self, Lost};
 use crate::node::{PlayedNode, Sick};
 use crate::wire::{Wire, Writes};
 
@@ -30,11 +31,16 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(900);
 pub struct Simulation {
     /// An administrator's.
     pub client: Client,
-    control: ControlPlane,
+    server: Arc<ApiServer>,
+    clock: Clock,
+    /// How far the cluster's clock is from where it should be, in seconds.
+    clock_error: Arc<AtomicI64>,
+    control: Option<ControlPlane>,
     writes: Writes,
     nodes: Vec<PlayedNode>,
     sick: Sick,
     crowd: Option<JoinHandle<()>>,
+    lost: Lost,
 }
 
 impl Drop for Simulation {
@@ -55,31 +61,58 @@ impl Simulation {
 
     /// A cluster at rest with nodes `node-1` to `node-N`, each with an agent of its own. Call it within `run`.
     pub async fn start(n_nodes: u8) -> Self {
-        let (mut simulation, server, clock) = Self::empty().await;
+        let mut simulation = Self::empty().await;
         for number in 1..=n_nodes {
             let (is_up, wire) = watch::channel(true);
-            let client = simulation.connect(&server, wire);
-            simulation.nodes.push(PlayedNode::new(number, client, clock.clone(), simulation.sick.clone(), is_up));
+            let client = simulation.connect(wire);
+            simulation.nodes.push(PlayedNode::new(number, client, simulation.clock.clone(), simulation.sick.clone(), is_up));
         }
         simulation.settle().await;
         simulation
     }
 
-    /// A cluster whose many nodes are played by one task in place of an agent each; they can be neither crashed nor cut off.
+    /// A cluster whose many nodes are played by one task in place of an agent each; they can be lost, and nothing else.
     pub async fn start_crowd(n_nodes: usize) -> Self {
-        let (mut simulation, server, clock) = Self::empty().await;
-        let client = simulation.connect(&server, watch::channel(true).1);
-        simulation.crowd = Some(tokio::spawn(crowd::play(client, clock, n_nodes)));
+        let mut simulation = Self::empty().await;
+        let client = simulation.connect(watch::channel(true).1);
+        simulation.crowd = Some(tokio::spawn(crowd::play(client, simulation.clock.clone(), n_nodes, simulation.lost.clone())));
         simulation.settle().await;
         simulation
     }
 
-    async fn empty() -> (Self, Arc<ApiServer>, Clock) {
+    async fn empty() -> Self {
         let began = tokio::time::Instant::now();
-        let clock = Clock::virtual_time(move || BIRTH + SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX));
+        let clock_error = Arc::new(AtomicI64::new(0));
+        let error = clock_error.clone();
+        let clock = Clock::virtual_time(move || {
+            let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
+            BIRTH + passed + SignedDuration::from_secs(error.load(Ordering::Relaxed))
+        });
         let server = server(&clock).await;
         let writes = Writes::default();
         let client = admin(&server, &writes, watch::channel(true).1);
+        let mut simulation = Simulation {
+            client,
+            server,
+            clock,
+            clock_error,
+            control: None,
+            writes,
+            nodes: Vec::new(),
+            sick: Sick::default(),
+            crowd: None,
+            lost: Lost::default(),
+        };
+        simulation.start_control_plane().await;
+        simulation
+    }
+
+    fn connect(&self, is_up: watch::Receiver<bool>) -> Client {
+        admin(&self.server, &self.writes, is_up)
+    }
+
+    /// All controllers and the scheduler, knowing nothing but what the API says.
+    pub async fn start_control_plane(&mut self) {
         let options = Options {
             root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             signer: None,
@@ -87,13 +120,18 @@ impl Simulation {
             scheduler: scheduling::Options::default(),
             controllers: Selection::default(),
         };
-        let control = ControlPlane::start(client.clone(), clock.clone(), options).await.expect("all are known");
-        let simulation = Simulation { client, control, writes, nodes: Vec::new(), sick: Sick::default(), crowd: None };
-        (simulation, server, clock)
+        let started = ControlPlane::start(self.client.clone(), self.clock.clone(), options).await;
+        self.control = Some(started.expect("all are known"));
     }
 
-    fn connect(&self, server: &Arc<ApiServer>, is_up: watch::Receiver<bool>) -> Client {
-        admin(server, &self.writes, is_up)
+    /// It is gone in the middle of whatever it did.
+    pub fn crash_control_plane(&mut self) {
+        self.control = None;
+    }
+
+    /// The clock of every part of the cluster is set forward, or back.
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock_error.fetch_add(seconds, Ordering::Relaxed);
     }
 
     /// Lets time pass.
@@ -107,7 +145,7 @@ impl Simulation {
         loop {
             let before = self.writes.count();
             tokio::time::sleep(QUIET).await;
-            if self.writes.count() == before && self.control.is_idle() {
+            if self.writes.count() == before && self.control.as_ref().is_none_or(ControlPlane::is_idle) {
                 return;
             }
             assert!(from.elapsed() < SETTLE_TIME_MAX, "not at rest after {SETTLE_TIME_MAX:?}");
@@ -131,6 +169,11 @@ impl Simulation {
 
     pub fn heal(&mut self, node: &str) {
         self.node(node).connect(true);
+    }
+
+    /// A node of the crowd goes silent for good.
+    pub fn lose(&self, node: &str) {
+        self.lost.add(node);
     }
 
     /// From now on the probes of all containers of this name fail, or succeed again.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use client::{Client, Error};
 use kinds::Resource;
 use object::key::{GroupVersionKind, GroupVersionResource, ObjectKey};
-use object::plan::{DeleteOptions, PatchKind};
+use object::plan::{DeleteOptions, PatchKind, Propagation};
 use serde_json::{Value, json};
 use simulation::Simulation;
 
-use crate::table;
+use crate::{nodes, table};
 
 pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str) -> String {
     let words: Vec<&str> = command.split_whitespace().collect();
@@ -36,9 +36,23 @@ pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str)
         }
         ["set-image", what, image] => set_image(&client, what, image).await,
         ["undo", what] => undo(&client, what).await,
-        ["delete", what] => {
-            let deleted = client.delete(&path(what), &DeleteOptions::default()).await;
-            deleted.map(|_| format!("{what} deleted\n"))
+        ["pause", what] => patch(&client, what, &json!({"spec": {"paused": true}})).await.map(|()| format!("{what} paused\n")),
+        ["resume", what] => patch(&client, what, &json!({"spec": {"paused": null}})).await.map(|()| format!("{what} resumed\n")),
+        ["suspend", what] => patch(&client, what, &json!({"spec": {"suspend": true}})).await.map(|()| format!("{what} suspended\n")),
+        ["label", what, label] => {
+            let (key, value) = label.split_once('=').expect("key=value");
+            patch(&client, what, &json!({"metadata": {"labels": {key: value}}})).await.map(|()| format!("{what} labeled\n"))
+        }
+        ["taint", node, taint] => nodes::taint(&client, node, taint).await,
+        ["cordon", node] => nodes::cordon(&client, node, true).await,
+        ["uncordon", node] => nodes::cordon(&client, node, false).await,
+        ["drain", node] => nodes::drain(&client, node).await,
+        ["delete", what, ref options @ ..] => delete(&client, what, options).await,
+        ["events", reason] => table::events(&client, reason).await,
+        ["crash-control-plane"] => silent(simulation.crash_control_plane()),
+        ["start-control-plane"] => {
+            simulation.start_control_plane().await;
+            Ok(String::new())
         }
         ["get", what, ref options @ ..] => table::get(&client, &resource(what), options).await,
         _ => panic!("no such command: {command}"),
@@ -97,6 +111,18 @@ async fn apply(client: &Client, documents: &str) -> Result<String, Error> {
         said += &format!("{}/{name} applied\n", kind.singular);
     }
     Ok(said)
+}
+
+/// With `--cascade=background`, as kubectl does, or another way.
+async fn delete(client: &Client, what: &str, options: &[&str]) -> Result<String, Error> {
+    let propagation = match options {
+        [] | ["--cascade=background"] => Propagation::Background,
+        ["--cascade=orphan"] => Propagation::Orphan,
+        ["--cascade=foreground"] => Propagation::Foreground,
+        _ => panic!("no such options: {options:?}"),
+    };
+    let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
+    client.delete(&path(what), &options).await.map(|_| format!("{what} deleted\n"))
 }
 
 /// `container=image`.

@@ -1,4 +1,6 @@
 mod command;
 mod crowd;
+mod nodes;
 mod scripts;
+mod seeds;
 mod table;

@@ -3,19 +3,23 @@
 //! `UPDATE_EXPECT=1` writes what is printed into the files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use simulation::Simulation;
 
 use crate::command;
 
-#[test]
-fn scripts_print_what_they_say() {
+fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let mut files: Vec<_> = fs::read_dir(&dir).expect("the scripts").map(|entry| entry.expect("a script").path()).collect();
     files.sort();
+    files
+}
+
+#[test]
+fn scripts_print_what_they_say() {
     let mut faults = Vec::new();
-    for file in files {
+    for file in scripts() {
         let wanted = fs::read_to_string(&file).expect("a script is text");
         let found = Simulation::run(async || play(&wanted).await);
         if found == wanted {

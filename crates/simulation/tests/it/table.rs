@@ -17,6 +17,20 @@ pub(crate) async fn get(client: &Client, resource: &GroupVersionResource, option
     Ok(render(&table, value_of("-o") == Some("wide")))
 }
 
+/// The messages of all events of one reason, each once, whatever pod they are about.
+pub(crate) async fn events(client: &Client, reason: &str) -> Result<String, Error> {
+    let events: Value = client.get("/api/v1/events").await?;
+    let of_reason = events["items"].as_array().into_iter().flatten().filter(|event| event["reason"] == reason);
+    let line = |event: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&event["involvedObject"]["name"]);
+        let about = format!("{}/{}", text(&event["involvedObject"]["kind"]).to_lowercase(), masked(&name));
+        format!("{}   {about}   {}\n", text(&event["type"]), text(&event["message"]).replace(&name, &masked(&name)))
+    };
+    let lines: std::collections::BTreeSet<String> = of_reason.map(line).collect();
+    Ok(if lines.is_empty() { "No resources found\n".to_owned() } else { lines.into_iter().collect() })
+}
+
 fn render(table: &Value, is_wide: bool) -> String {
     let columns = table["columnDefinitions"].as_array().expect("columns");
     let shown: Vec<usize> = (0..columns.len()).filter(|i| is_wide || columns[*i]["priority"] == 0).collect();
