@@ -1,18 +1,18 @@
 //! Questions about the rest of the world go to the host's resolvers, as they are, and so do the answers come back.
 //!
-//! Each question has a socket, and so a port, of its own, which makes answers hard to forge.
+//! An answer is kept for a while (`cache`). Each question that is passed on has a socket, and so a port, of its own, which makes answers hard to forge.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::cache::Cache;
 use super::reply::Transport;
 
 const PORT: u16 = 53;
@@ -32,6 +32,7 @@ pub(super) struct Forwarder {
     own: Vec<IpAddr>,
     questions: Semaphore,
     resolvers: Mutex<Resolvers>,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Default)]
@@ -44,11 +45,24 @@ struct Resolvers {
 
 impl Forwarder {
     pub(super) fn new(resolv_conf: PathBuf, own: Vec<IpAddr>) -> Self {
-        Forwarder { resolv_conf, own, questions: Semaphore::new(QUESTIONS_MAX), resolvers: Mutex::default() }
+        Forwarder { resolv_conf, own, questions: Semaphore::new(QUESTIONS_MAX), resolvers: Mutex::default(), cache: Mutex::default() }
     }
 
-    /// The answer of the first resolver that gives one.
+    /// An answer that is known, or that of the first resolver that gives one.
     pub(super) async fn ask(&self, question: &[u8], transport: Transport) -> Option<Vec<u8>> {
+        if let Some(answer) = self.cache().get(question, transport, Instant::now()) {
+            return Some(answer);
+        }
+        let answer = self.ask_resolvers(question, transport).await?;
+        self.cache().keep(question, transport, &answer, Instant::now());
+        Some(answer)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_resolvers(&self, question: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let _place = self.questions.try_acquire().ok()?;
         let (resolvers, good) = self.resolvers();
         for turn in 0..ROUNDS * resolvers.len() {

@@ -1,10 +1,11 @@
 //! The node's DNS server: cluster names from memory, all others from the host's resolvers.
 //!
 //! Each node answers its own pods, at the cluster's DNS address, which is an address of the node's service link.
-//! `reply` turns a question about the cluster into a message, `forward` asks the host's resolvers.
+//! `reply` turns a question about the cluster into a message, `forward` asks the host's resolvers, `cache` keeps what they said.
 //!
 //! Invariant: an answer about the cluster needs no I/O and no lock that is held over a wait.
 
+mod cache;
 mod forward;
 mod reply;
 

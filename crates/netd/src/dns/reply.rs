@@ -16,7 +16,7 @@ const PLAIN_BYTES_MAX: u16 = 512;
 /// What survives any path without fragments; larger answers come over TCP.
 const EDNS_BYTES_MAX: u16 = 1232;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Transport {
     Udp,
     Tcp,
