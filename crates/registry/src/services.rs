@@ -57,10 +57,13 @@ pub(crate) fn companions(
     registry.address_writes(request, meta::name(new), &before, &after)
 }
 
-/// What an update leaves out and the server had allotted is kept, before anything is validated.
-pub(crate) fn carry(request: &Request, old: Option<&Value>, new: &mut Value) {
+/// What an update leaves out and the server had allotted is kept, before anything is validated; so is given what validation wants.
+pub(crate) fn carry(registry: &Registry, request: &Request, old: Option<&Value>, new: &mut Value) {
     if rows::is_service(&request.resource) && request.subresource.is_empty() {
         families::carry(old, new);
+        let before = Holdings::of(old);
+        let is_taken = |port| registry.is_port_taken(&before, port);
+        ports::allot_health(new, &registry.services.node_ports, registry.entropy.next(), &is_taken);
     }
 }
 
@@ -147,8 +150,12 @@ impl Registry {
 
     fn allot_ports(&self, request: &Request, before: &Holdings, service: &mut Value) -> Result<(), Status> {
         let range = &self.services.node_ports;
-        let is_taken = |port: u16| !before.ports.contains(&port) && self.store.get(&port_key(port)).is_some();
+        let is_taken = |port| self.is_port_taken(before, port);
         ports::allot(service, range, self.entropy.next(), &is_taken).map_err(|faults| invalid(request, service, &faults))
+    }
+
+    fn is_port_taken(&self, before: &Holdings, port: u16) -> bool {
+        !before.ports.contains(&port) && self.store.get(&port_key(port)).is_some()
     }
 
     fn address_writes(&self, request: &Request, name: &str, before: &Holdings, after: &Holdings) -> Result<Vec<Write>, Status> {

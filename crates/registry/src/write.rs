@@ -75,7 +75,7 @@ impl Registry {
         self.mutate(request, Operation::Create, None, &mut object)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
-        services::carry(request, None, &mut object);
+        services::carry(self, request, None, &mut object);
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
         self.rights.check_grant(request, None, &object)?;
@@ -170,7 +170,7 @@ impl Registry {
         self.mutate(request, Operation::Update, Some(old), &mut new)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
-        services::carry(request, Some(old), &mut new);
+        services::carry(self, request, Some(old), &mut new);
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
         if plan.way == Way::Engine {
             metadata::keep_generation(old, &mut new);

@@ -19,8 +19,11 @@ pub(crate) fn allot(
     is_taken: &dyn Fn(u16) -> bool,
 ) -> Result<(), Vec<field::Error>> {
     let needs_all = needs_node_ports(service);
-    let needs_health = needs_health_port(service);
     let mut own: Vec<u16> = Vec::new();
+    let health = service["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0);
+    if health != 0 {
+        own.push(check(health, range, &own, is_taken, &Path::new("spec").child("healthCheckNodePort"))?);
+    }
     let path = Path::new("spec").child("ports");
     let n_ports = service["spec"]["ports"].as_array().map_or(0, Vec::len);
     for i in 0..n_ports {
@@ -53,15 +56,19 @@ pub(crate) fn allot(
         own.push(port);
         service["spec"]["ports"][i]["nodePort"] = Value::from(port);
     }
-    let health = service["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0);
-    if needs_health && health == 0 {
-        if let Some(port) = free(range, random.rotate_left(17), &own, is_taken) {
-            service["spec"]["healthCheckNodePort"] = Value::from(port);
-        }
-    } else if needs_health {
-        check(health, range, &own, is_taken, &Path::new("spec").child("healthCheckNodePort"))?;
-    }
     Ok(())
+}
+
+/// Gives a Service the port at which load balancers ask a node whether it has a pod of it. Before validation, which wants it.
+pub(crate) fn allot_health(service: &mut Value, range: &RangeInclusive<u16>, random: u64, is_taken: &dyn Fn(u16) -> bool) {
+    if !needs_health_port(service) || service["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0) != 0 {
+        return;
+    }
+    let asked = service["spec"]["ports"].as_array().into_iter().flatten().filter_map(|port| port["nodePort"].as_u64());
+    let own: Vec<u16> = asked.filter_map(|port| u16::try_from(port).ok()).collect();
+    if let Some(port) = free(range, random, &own, is_taken) {
+        service["spec"]["healthCheckNodePort"] = Value::from(port);
+    }
 }
 
 fn needs_node_ports(service: &Value) -> bool {
