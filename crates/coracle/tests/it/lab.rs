@@ -108,7 +108,7 @@ impl Lab {
     }
 
     pub(crate) fn start_kubectl(&self, line: &str) -> Background {
-        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let program = self.kubectl_program();
         let words = words(line);
         self.start(&program, &words.iter().map(String::as_str).collect::<Vec<_>>())
     }
@@ -155,15 +155,19 @@ impl Lab {
         self.kubectl.is_some()
     }
 
+    pub(crate) fn kubectl_program(&self) -> String {
+        self.kubectl.as_ref().expect("asked before").display().to_string()
+    }
+
     pub(crate) fn kubectl(&self, line: &str) -> String {
-        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let program = self.kubectl_program();
         let words = words(line);
         self.run(&program, &words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// The error text of a kubectl line that must fail.
     pub(crate) fn kubectl_error(&self, line: &str) -> String {
-        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let program = self.kubectl_program();
         let words = words(line);
         let output = self.attempt(&program, &words.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(!output.status.success(), "`kubectl {line}` succeeded");
@@ -185,7 +189,7 @@ impl Lab {
 
     /// Repeats a kubectl line until it succeeds.
     pub(crate) fn until_works(&self, line: &str) {
-        let program = self.kubectl.as_ref().expect("asked before").display().to_string();
+        let program = self.kubectl_program();
         let words = words(line);
         let began = Instant::now();
         loop {

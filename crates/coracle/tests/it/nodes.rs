@@ -34,7 +34,7 @@ fn cluster(between: Between) -> Option<Cluster> {
             &format!("{name}.yaml"),
             &format!(
                 "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, labels: {{app: {name}}}}}, spec: {{nodeName: {name}, containers: \
-                 [{{name: c, image: 'box:1', command: [sh, -c, 'echo here is {name}; exec httpd -f -p 8080 -h /bin']}}]}}}}\n---\n\
+                 [{{name: c, image: 'box:1', command: [sh, -c, 'echo here is {name}; exec httpd -f -vv -p 8080 -h /bin']}}]}}}}\n---\n\
                  {{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{type: LoadBalancer, \
                  ipFamilyPolicy: RequireDualStack, selector: {{app: {name}}}, ports: [{{port: {port}, targetPort: 8080}}]}}}}\n"
             ),
@@ -104,9 +104,34 @@ impl Cluster {
         }
     }
 
+    /// `externalTrafficPolicy: Local`: only the node with the pod answers, and the pod sees who asked.
+    fn keeps_local_traffic_local(&self) {
+        let patch = r#"{"spec":{"externalTrafficPolicy":"Local"}}"#;
+        self.near.kubectl(&format!("patch service far --type=merge -p {patch}"));
+        let port = self.near.kubectl("get service far -o jsonpath={.spec.ports[0].nodePort}");
+        let [near_ips, far_ips] = self.far.addresses;
+        for (near_ip, far_ip) in near_ips.iter().zip(far_ips) {
+            let bracketed = |ip: &str| if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+            let ask = |ip: &str| {
+                let url = format!("http://{}:{port}/by-{}", bracketed(ip), near_ip.replace(':', "-"));
+                self.near.attempt("timeout", &["2", "busybox", "wget", "-q", "-O", "/dev/null", &url])
+            };
+            // Nobody has such a file, but the pod has been asked for it.
+            self.near.until("logs far", |log| {
+                ask(far_ip);
+                log.lines().any(|line| line.contains(near_ip) && line.contains(&format!("/by-{}", near_ip.replace(':', "-"))))
+            });
+            let from_afar = self.far.lab.attempt(
+                "timeout",
+                &["2", "busybox", "wget", "-q", "-O", "/dev/null", &format!("http://{}:{port}/sh", bracketed(near_ip))],
+            );
+            assert!(!from_afar.status.success(), "{near_ip} has no pod of the service, and yet answers");
+        }
+    }
+
     fn is_looked_into_from_the_server(&self) {
         assert_eq!(self.near.kubectl("exec far -- hostname"), "far\n");
-        assert_eq!(self.near.kubectl("logs far"), "here is far\n");
+        assert!(self.near.kubectl("logs far").starts_with("here is far\n"));
         let _forwarded = self.near.start_kubectl("port-forward pod/far 18080:8080");
         self.near
             .shell("for i in $(seq 100); do busybox wget -q -O /dev/null http://127.0.0.1:18080/busybox && exit; sleep 0.1; done; exit 1");
@@ -118,6 +143,7 @@ fn check(between: Between) {
     cluster.reaches_everything();
     cluster.finds_names_from_afar();
     cluster.is_looked_into_from_the_server();
+    cluster.keeps_local_traffic_local();
 }
 
 #[test]

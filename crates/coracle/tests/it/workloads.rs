@@ -68,3 +68,28 @@ fn crashes_and_limits_are_told() {
     let reason = lab.until("get pod hungry -o jsonpath={..state.terminated.reason}", |text| !text.is_empty());
     assert_eq!(reason, "OOMKilled");
 }
+
+#[test]
+fn shells_are_opened() {
+    let Some(lab) = lab() else { return };
+    lab.kubectl("run talk --image=box:1 --restart=Never -- sh -c 'echo begun; sleep 1000'");
+    lab.kubectl("wait --for=condition=Ready pod/talk --timeout=30s");
+    let typed =
+        |keys: &str, line: &str| lab.shell(&format!("printf '{keys}' | script -qec \"{} {line}\" /dev/null", lab.kubectl_program()));
+    let said = typed("echo I am $((40 + 2))\\nexit\\n", "run -it --rm --image=box:1 --restart=Never shell -- sh");
+    assert!(said.contains("I am 42") && said.contains("pod \"shell\" deleted"), "{said}");
+    let said = typed("tty; stty size\\nexit\\n", "exec -it talk -- sh");
+    assert!(said.contains("/dev/pts/0"), "{said}");
+
+    let file = lab.write("letter", "dear pod\n");
+    lab.kubectl(&format!("cp {file} talk:/letter"));
+    assert_eq!(lab.kubectl("exec talk -- cat /letter"), "dear pod\n");
+
+    lab.kubectl("debug talk --image=box:1 --container=doctor --target=talk -- sh -c 'ps; sleep 1000'");
+    lab.until("logs talk -c doctor", |text| text.contains("sleep 1000"));
+    let node = lab.kubectl("get nodes -o jsonpath={.items[0].metadata.name}");
+    lab.kubectl(&format!("debug node/{node} --image=box:1 -- ls /host/proc/self"));
+    let debugger = lab.kubectl("get pods -o name").lines().find(|name| name.contains("node-debugger")).map(str::to_owned);
+    let debugger = debugger.expect("a pod that looks into the node");
+    lab.until(&format!("logs {debugger}"), |text| text.contains("mountinfo"));
+}
