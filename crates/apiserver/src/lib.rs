@@ -20,6 +20,7 @@ mod handler;
 mod health;
 mod impersonate;
 mod json_fault;
+mod legacy_tokens;
 mod limits;
 mod list;
 mod local;

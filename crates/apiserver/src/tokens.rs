@@ -17,7 +17,7 @@ use crate::answer;
 use crate::body::Body;
 use crate::call::Call;
 use crate::resources::{Target, request, write_options};
-use crate::{ApiServer, authenticate};
+use crate::{ApiServer, authenticate, legacy_tokens};
 
 /// Upstream: at least ten minutes; at most 2^32 s.
 const EXPIRATION_SECONDS_MIN: i64 = 600;
@@ -68,6 +68,12 @@ impl Tokens {
     /// The user of a valid token, and the wanted audiences that it has.
     pub(crate) fn user(&self, registry: &Registry, token: &str, audiences: &[String]) -> Option<(Arc<UserInfo>, Vec<String>)> {
         let claims = self.claims(token)?;
+        if claims["iss"] == legacy_tokens::ISSUER {
+            // Upstream: these are for the API server and say no audience.
+            let is_for_us = audiences.is_empty() || audiences.contains(&self.issuer);
+            let user = legacy_tokens::user(registry, &claims, token).filter(|_| is_for_us)?;
+            return Some((Arc::new(user), vec![self.issuer.clone()]));
+        }
         let now = registry.clock().now().as_second();
         let at = |claim: &str| claims[claim].as_i64();
         if claims["iss"] != self.issuer.as_str() || at("exp")? + LEEWAY_SECONDS < now || at("nbf").is_some_and(|t| t > now + LEEWAY_SECONDS)
@@ -137,14 +143,14 @@ fn user_of_claims(registry: &Registry, claims: &Value) -> Option<UserInfo> {
 }
 
 /// Upstream: tokens of an object under deletion hold for a minute more, so that it can end in peace.
-fn is_long_gone(registry: &Registry, object: &Value) -> bool {
+pub(crate) fn is_long_gone(registry: &Registry, object: &Value) -> bool {
     let Some(at) = meta::deletion_timestamp(object).and_then(time::parse) else {
         return false;
     };
     registry.clock().now().as_second() > at.as_second() + LEEWAY_SECONDS
 }
 
-fn lookup(registry: &Registry, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+pub(crate) fn lookup(registry: &Registry, plural: &str, namespace: &str, name: &str) -> Option<Value> {
     let resource = registry.builtin("", "v1", plural).ok()?;
     let stored = registry.get(&resource, namespace, name, "").ok()?;
     registry.decode(&resource, &stored).ok()
@@ -181,7 +187,7 @@ pub(crate) fn bootstrap_user(registry: &Registry, token: &str) -> Option<UserInf
 }
 
 /// Takes the same time wherever the first difference is.
-fn is_same_secret(held: &str, sent: &str) -> bool {
+pub(crate) fn is_same_secret(held: &str, sent: &str) -> bool {
     held.len() == sent.len() && held.bytes().zip(sent.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 

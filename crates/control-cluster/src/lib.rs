@@ -10,13 +10,16 @@ pub mod garbage;
 pub mod namespace;
 
 pub mod account;
+pub mod account_token;
 pub mod cluster_role;
 pub mod disruption;
+pub mod expiry;
 pub mod protection;
 pub mod quota;
 pub mod signing;
 
 pub mod node;
 pub mod node_cidr;
+pub mod node_ttl;
 pub mod pod_eviction;
 pub mod pod_garbage;

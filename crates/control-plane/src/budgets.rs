@@ -27,6 +27,7 @@ pub(crate) fn budgets(caches: &Arc<Caches>) -> Controller {
     .watches(&caches.budgets)
     .maps(&caches.pods, move |changed| budgets_of(&mapping, changed))
     .reads(&caches.replica_sets)
+    .reads(&caches.replication_controllers)
     .reads(&caches.deployments)
     .reads(&caches.stateful_sets)
 }
@@ -55,6 +56,12 @@ fn wanted(caches: &Caches, pods: &[Arc<Pod>]) -> Result<i32, String> {
         let Some(owner) = pod.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true)) else { continue };
         if let Some(set) = controller_key(&pod.metadata, "apps", "StatefulSet").and_then(|key| caches.stateful_sets.get(&key)) {
             by_controller.insert(("StatefulSet", key_of(&set.metadata)), set.spec.replicas.unwrap_or(1));
+            continue;
+        }
+        let key = controller_key(&pod.metadata, "", "ReplicationController");
+        if let Some(controller) = key.and_then(|key| caches.replication_controllers.get(&key)) {
+            let replicas = controller.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+            by_controller.insert(("ReplicationController", key_of(&controller.metadata)), replicas);
             continue;
         }
         let set = controller_key(&pod.metadata, "apps", "ReplicaSet").and_then(|key| caches.replica_sets.get(&key));

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, PersistentVolumeClaim, Pod, ResourceQuota, Service};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::TokenReview;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use object::key::ObjectKey;
@@ -115,5 +118,54 @@ fn quotas_let_in_what_fits_and_no_more() {
         let all = futures_util::future::join_all((0..12).map(|_| api.create(&small))).await;
         assert_eq!(all.iter().filter(|answer| answer.is_ok()).count(), 3);
         house.until::<ResourceQuota>("full", used("3")).await;
+    });
+}
+
+#[test]
+fn an_autoscaler_keeps_its_target_in_range_and_says_what_it_cannot_measure() {
+    run(async |house| {
+        house.play_node("n1").await;
+        let labels = json!({"app": "web"});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+        let spec = json!({"replicas": 5, "selector": {"matchLabels": labels}, "template": template});
+        house.create::<Deployment>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).await;
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+        let cpu = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}});
+        let spec = json!({"maxReplicas": 3, "scaleTargetRef": target, "metrics": [{"type": "Resource", "resource": cpu}]});
+        house.create::<HorizontalPodAutoscaler>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).await;
+        house.until::<Deployment>("three", |all| all.iter().any(|d| d.spec.replicas == Some(3))).await;
+        house.until::<Event>("told", |all| all.iter().any(|e| e.reason.as_deref() == Some("SuccessfulRescale"))).await;
+        // A new wish is looked at at once.
+        house.patch::<HorizontalPodAutoscaler>(&web(), json!({"spec": {"maxReplicas": 4}})).await;
+        let reason = |autoscaler: &HorizontalPodAutoscaler| {
+            let conditions = autoscaler.status.iter().flat_map(|s| s.conditions.iter().flatten());
+            let active = conditions.into_iter().find(|c| c.type_ == "ScalingActive");
+            active.and_then(|c| c.reason.clone())
+        };
+        let is_told = |all: &[Arc<HorizontalPodAutoscaler>]| all.iter().any(|a| reason(a).as_deref() == Some("FailedGetResourceMetric"));
+        house.until::<HorizontalPodAutoscaler>("nothing measured", is_told).await;
+    });
+}
+
+#[test]
+fn a_token_in_a_secret_lets_its_account_in() {
+    run(async |house| {
+        house.create::<ServiceAccount>(json!({"metadata": {"name": "bot", "namespace": "default"}})).await;
+        let annotations = json!({"kubernetes.io/service-account.name": "bot"});
+        let metadata = json!({"name": "web", "namespace": "default", "annotations": annotations});
+        house.create::<Secret>(json!({"metadata": metadata, "type": "kubernetes.io/service-account-token"})).await;
+        let token = |secrets: &[Arc<Secret>]| {
+            let bytes = secrets.iter().find_map(|s| s.data.as_ref()?.get("token").cloned())?;
+            String::from_utf8(bytes.0).ok()
+        };
+        let secrets = house.until::<Secret>("filled", |all| token(all).is_some()).await;
+        let spec = json!({"token": token(&secrets)});
+        let review: TokenReview = house.create(json!({"metadata": {}, "spec": spec})).await;
+        let user = review.status.unwrap().user.unwrap().username;
+        assert_eq!(user.as_deref(), Some("system:serviceaccount:default:bot"));
+        house.delete::<ServiceAccount>(&ObjectKey::new("default", "bot"), Propagation::Background).await;
+        house.until::<Secret>("gone", |all| token(all).is_none()).await;
+        let review: TokenReview = house.create(json!({"metadata": {}, "spec": spec})).await;
+        assert_ne!(review.status.unwrap().authenticated, Some(true));
     });
 }

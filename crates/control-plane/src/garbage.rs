@@ -1,7 +1,7 @@
 //! The row of the garbage collector: every kind's metadata flows into one graph, whose nodes are the keys.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use client::{Client, Error};
 use control_cluster::garbage::{self, Graph, Item, Lookup};
@@ -10,10 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use object::key::{GroupVersionResource, ObjectKey};
 use object::plan::Plan;
 use reconcile::cache::AnyCache;
+use reconcile::controller::Adder;
 use reconcile::reduced::Reduced;
 use reconcile::{Controller, Informers};
 
 use crate::discovery::{Discovered, Served};
+use crate::following::Follower;
 
 /// A set of a thousand pods goes as fast as the server deletes.
 const WORKERS: usize = 32;
@@ -22,23 +24,34 @@ struct Collector {
     client: Client,
     graph: Mutex<Graph>,
     /// By group and kind: where an owner of that kind would be.
-    kinds: BTreeMap<(String, String), Served>,
+    kinds: Mutex<BTreeMap<(String, String), Served>>,
+    adder: OnceLock<Adder>,
 }
 
-pub(crate) fn controller(informers: &Informers, client: &Client, served: &Discovered) -> Controller {
-    let kinds = served.resources.iter().map(|s| ((s.resource.group.clone(), s.kind.clone()), s.clone())).collect();
-    let collector = Arc::new(Collector { client: client.clone(), graph: Mutex::default(), kinds });
+/// The row, and how it takes up kinds that come later.
+pub(crate) fn controller(informers: &Informers, client: &Client, served: &Discovered) -> (Controller, Follower) {
+    let collector =
+        Arc::new(Collector { client: client.clone(), graph: Mutex::default(), kinds: Mutex::default(), adder: OnceLock::new() });
     let planning = Arc::clone(&collector);
     let mut controller = Controller::observing("garbagecollector", "garbage-collector-controller", move |ask| {
         let collector = Arc::clone(&planning);
         async move { collector.plan(&ask.key.name).await }
     })
     .workers(WORKERS);
-    for served in served.resources.iter().filter(|s| is_collected(s)) {
-        let cache = informers.metadata_of(&served.resource);
-        controller = attach(controller, &collector, served, cache);
+    for served in &served.resources {
+        collector.learn(served);
+        if is_collected(served) {
+            controller = attach(controller, &collector, served, informers.metadata_of(&served.resource));
+        }
     }
-    controller
+    let informers = informers.clone();
+    let follower: Follower = Box::new(move |served| {
+        collector.learn(served);
+        if is_collected(served) {
+            listen(&collector, served, &informers.metadata_of(&served.resource));
+        }
+    });
+    (controller, follower)
 }
 
 /// Upstream ignores events: there are many, and nothing owns them.
@@ -47,18 +60,11 @@ fn is_collected(served: &Served) -> bool {
 }
 
 fn attach(controller: Controller, collector: &Arc<Collector>, served: &Served, cache: Arc<dyn AnyCache>) -> Controller {
-    let collector = Arc::clone(collector);
-    let (resource, kind) = (served.resource.clone(), served.kind.clone());
+    let (collector, served) = (Arc::clone(collector), served.clone());
     let mut progress = cache.progress();
-    let feed = move |adder: reconcile::controller::Adder| {
-        let take_in = move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
-            let affected = collector.take_in(&resource, &kind, old, new);
-            affected.into_iter().for_each(|uid| adder.add(ObjectKey::cluster(uid)));
-        };
-        let take_in = Arc::new(take_in);
-        let later = Arc::clone(&take_in);
-        cache.on_metadata_change(Box::new(move |old, new| later(old, new)));
-        cache.for_each_metadata(&mut |metadata| take_in(None, Some(metadata)));
+    let feed = move |adder: Adder| {
+        let _ = collector.adder.set(adder);
+        listen(&collector, &served, &cache);
     };
     let synced = async move {
         let _ = progress.wait_for(|p| p.is_synced).await;
@@ -66,9 +72,31 @@ fn attach(controller: Controller, collector: &Arc<Collector>, served: &Served, c
     controller.fed(feed, synced)
 }
 
+fn listen(collector: &Arc<Collector>, served: &Served, cache: &Arc<dyn AnyCache>) {
+    let (collector, resource, kind) = (Arc::clone(collector), served.resource.clone(), served.kind.clone());
+    let take_in = move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
+        let affected = collector.take_in(&resource, &kind, old, new);
+        let Some(adder) = collector.adder.get() else { return };
+        affected.into_iter().for_each(|uid| adder.add(ObjectKey::cluster(uid)));
+    };
+    let take_in = Arc::new(take_in);
+    let later = Arc::clone(&take_in);
+    cache.on_metadata_change(Box::new(move |old, new| later(old, new)));
+    cache.for_each_metadata(&mut |metadata| take_in(None, Some(metadata)));
+}
+
 impl Collector {
     fn graph(&self) -> MutexGuard<'_, Graph> {
         self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, served: &Served) {
+        let kind = (served.resource.group.clone(), served.kind.clone());
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, served.clone());
+    }
+
+    fn place_of(&self, group: &str, kind: &str) -> Option<Served> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(&(group.to_owned(), kind.to_owned())).cloned()
     }
 
     fn take_in(&self, resource: &GroupVersionResource, kind: &str, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) -> Vec<String> {
@@ -95,7 +123,7 @@ impl Collector {
     /// Asks the server for an owner where it would have to be.
     async fn look_up(&self, item: &Item, owner: &OwnerReference) -> Result<Lookup, Error> {
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-        let Some(served) = self.kinds.get(&(group.to_owned(), owner.kind.clone())) else { return Ok(Lookup::Unknown) };
+        let Some(served) = self.place_of(group, &owner.kind) else { return Ok(Lookup::Unknown) };
         if served.is_namespaced && item.key.namespace.is_empty() {
             return Ok(Lookup::Unknown);
         }

@@ -3,9 +3,13 @@
 //! A row says which caches a controller reads, which keys a change concerns, and how its view is put together; the decisions are in
 //! `control-workloads`, `control-cluster` and `scheduling`. To add a controller: write its plan there, its row here, and list it below.
 
+mod account_tokens;
+mod autoscaling;
 mod budgets;
 mod caches;
 mod discovery;
+mod expiry;
+mod following;
 mod garbage;
 mod jobs;
 mod namespaces;
@@ -26,6 +30,7 @@ mod tests;
 #[cfg(test)]
 mod workload_tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::Client;
@@ -48,6 +53,8 @@ const LAST_EVENTS_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The certificates that pods trust the API server by, PEM.
     pub root_ca: String,
+    /// Signs the tokens that people keep in Secrets; without one these stay empty.
+    pub token_key: Option<Arc<pki::token::TokenKey>>,
     /// Signs certificates for kubelets and users; without one nobody's requests are decided here.
     pub signer: Option<pki::Authority>,
     /// Networks that nodes get their shares of; none leaves that to others.
@@ -109,6 +116,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         tokio::time::sleep(BETWEEN_TRIES).await;
     };
     let caches = Caches::new(informers);
+    let (quotas, quotas_follow) = quotas::quotas(&caches, informers, client, &served);
     let mut rows = vec![
         scheduler::controller(informers, options.scheduler),
         workloads::deployment(&caches),
@@ -124,25 +132,34 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
         services::mirrors(&caches),
         services::addresses(&caches),
         namespaces::accounts(&caches),
-        namespaces::root_cas(&caches, options.root_ca),
+        namespaces::root_cas(&caches, options.root_ca.clone()),
         namespaces::namespaces(&caches, client),
         roles::cluster_roles(&caches),
         budgets::budgets(&caches),
         nodes::lifecycle(&caches, clock),
         nodes::eviction(&caches),
         nodes::pod_garbage(&caches),
+        nodes::ttl(&caches),
+        expiry::bootstrap_tokens(informers),
+        expiry::pod_certificate_requests(informers),
         storage::claims(&caches, client),
         storage::volumes(&caches),
         storage::classes(&caches),
-        quotas::quotas(&caches, informers, client, &served),
-        // Last, for it shares the caches that the others have made.
-        garbage::controller(informers, client, &served),
+        autoscaling::autoscalers(&caches, informers, client, &served),
+        quotas,
     ];
+    if let Some(key) = options.token_key {
+        rows.push(account_tokens::tokens(&caches, informers, client, &options.root_ca, key));
+    }
     if let Some(authority) = options.signer {
         rows.extend(signing::controllers(informers, client, authority));
     }
     if !options.pod_networks.is_empty() {
         rows.push(nodes::cidrs(&caches, options.pod_networks));
     }
+    // Last, for they share the caches that the others have made.
+    let (collector, collector_follows) = garbage::controller(informers, client, &served);
+    rows.push(collector);
+    rows.push(following::follow(informers, client, &served, vec![quotas_follow, collector_follows]));
     rows
 }

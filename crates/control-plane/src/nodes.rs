@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use control_cluster::node_cidr::{self, Pool};
-use control_cluster::{node, pod_eviction, pod_garbage};
+use control_cluster::{node, node_ttl, pod_eviction, pod_garbage};
 use control_workloads::pods;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
@@ -84,6 +84,14 @@ pub(crate) fn cidrs(caches: &Arc<Caches>, pools: Vec<Pool>) -> Controller {
         // A node that goes frees its share for one that waits for it.
         if is_settled { Vec::new() } else { vec![ObjectKey::cluster("nodes")] }
     })
+}
+
+pub(crate) fn ttl(caches: &Arc<Caches>) -> Controller {
+    let planning = Arc::clone(caches);
+    Controller::new("ttl", "ttl-controller", move |ask| {
+        planning.nodes.get(&ask.key).map_or_else(Plan::nothing, |node| node_ttl::plan(&node, planning.nodes.len()))
+    })
+    .watches(&caches.nodes)
 }
 
 pub(crate) fn eviction(caches: &Arc<Caches>) -> Controller {

@@ -1,7 +1,7 @@
 //! The row of resource quotas.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use client::api::Kind;
 use client::options::Selection;
@@ -14,16 +14,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::key::{GroupResource, GroupVersionResource, ObjectKey};
 use object::plan::{Plan, key_of};
 use reconcile::cache::AnyCache;
+use reconcile::controller::Adder;
 use reconcile::reduced::Reduced;
 use reconcile::{Ask, Changed, Controller, Informers};
 
 use crate::caches::Caches;
-use crate::discovery::Discovered;
+use crate::discovery::{Discovered, Served};
+use crate::following::Follower;
 
-type Kinds = BTreeMap<GroupResource, (GroupVersionResource, Arc<dyn AnyCache>)>;
+/// The kinds that can be counted, as far as they are known by now.
+#[derive(Default)]
+struct Kinds {
+    all: Mutex<BTreeMap<GroupResource, (GroupVersionResource, Arc<dyn AnyCache>)>>,
+    adder: OnceLock<Adder>,
+}
 
-pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, client: &Client, served: &Discovered) -> Controller {
-    let kinds: Arc<Kinds> = Arc::new(countable(informers, served));
+impl Kinds {
+    fn learn(&self, served: &Served, cache: &Arc<dyn AnyCache>) {
+        let entry = (served.resource.clone(), Arc::clone(cache));
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(served.resource.group_resource(), entry);
+    }
+
+    fn get(&self, resource: &GroupResource) -> Option<(GroupVersionResource, Arc<dyn AnyCache>)> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
+    }
+}
+
+/// The row, and how it takes up kinds that come later.
+pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, client: &Client, served: &Discovered) -> (Controller, Follower) {
+    let kinds = Arc::<Kinds>::default();
     let (planning, counting) = (Arc::clone(caches), Arc::clone(&kinds));
     let concerned = |caches: &Arc<Caches>| {
         let caches = Arc::clone(caches);
@@ -43,10 +62,20 @@ pub(crate) fn quotas(caches: &Arc<Caches>, informers: &Informers, client: &Clien
     .maps(&caches.pods, move |changed| if is_decisive(changed) { of_pods(&changed.key.namespace, usage::is_of_pods) } else { Vec::new() })
     .maps(&caches.services, move |changed| of_services(&changed.key.namespace, usage::is_of_services))
     .maps(&caches.claims, move |changed| of_claims(&changed.key.namespace, usage::is_of_claims));
-    for (resource, (_, cache)) in kinds.iter() {
-        controller = attach(controller, caches, resource, Arc::clone(cache));
+    for served in served.resources.iter().filter(|s| is_countable(s)) {
+        let cache = informers.metadata_of(&served.resource);
+        kinds.learn(served, &cache);
+        controller = attach(controller, caches, &kinds, served, cache);
     }
-    controller
+    let (caches, informers) = (Arc::clone(caches), informers.clone());
+    let follower: Follower = Box::new(move |served| {
+        if is_countable(served) {
+            let cache = informers.metadata_of(&served.resource);
+            kinds.learn(served, &cache);
+            listen(&caches, &kinds, served, &cache);
+        }
+    });
+    (controller, follower)
 }
 
 fn on_caches(caches: &Caches, kinds: &Kinds, quota: &ResourceQuota, ask: &Ask) -> Plan {
@@ -56,7 +85,7 @@ fn on_caches(caches: &Caches, kinds: &Kinds, quota: &ResourceQuota, ask: &Ask) -
         pods: &caches.pods.list_in(namespace),
         services: &caches.services.list_in(namespace),
         claims: &caches.claims.list_in(namespace),
-        count: &|resource| kinds.get(resource).map(|(_, cache)| count(&**cache, namespace)),
+        count: &|resource| kinds.get(resource).map(|(_, cache)| count(&*cache, namespace)),
     };
     quota::plan(&view, ask.now)
 }
@@ -72,7 +101,7 @@ async fn on_server(client: &Client, kinds: &Kinds, quota: &ResourceQuota, ask: &
     let mut counts = BTreeMap::new();
     for resource in hard().filter_map(usage::counted_kind) {
         if let Some((served, _)) = kinds.get(&resource) {
-            let list = client::api::list::<Reduced>(client, served, &Selection::namespace(namespace)).await?;
+            let list = client::api::list::<Reduced>(client, &served, &Selection::namespace(namespace)).await?;
             counts.insert(resource, list.items.map_or(0, |items| items.len()));
         }
     }
@@ -85,11 +114,9 @@ async fn all<K: Kind>(client: &Client, namespace: &str) -> Result<Vec<Arc<K>>, E
     Ok(list.items.unwrap_or_default().into_iter().map(Arc::new).collect())
 }
 
-fn countable(informers: &Informers, served: &Discovered) -> Kinds {
-    let is_countable =
-        |s: &&crate::discovery::Served| s.is_namespaced && ["create", "list", "watch", "delete"].iter().all(|verb| s.can(verb));
-    let kinds = served.resources.iter().filter(is_countable).filter(|s| s.resource.resource != "events");
-    kinds.map(|s| (s.resource.group_resource(), (s.resource.clone(), informers.metadata_of(&s.resource)))).collect()
+fn is_countable(served: &Served) -> bool {
+    let can = ["create", "list", "watch", "delete"].iter().all(|verb| served.can(verb));
+    served.is_namespaced && can && served.resource.resource != "events"
 }
 
 fn count(cache: &dyn AnyCache, namespace: &str) -> usize {
@@ -111,20 +138,27 @@ fn is_decisive(changed: &Changed<Pod>) -> bool {
     changed.old.as_ref().zip(changed.new.as_ref()).is_none_or(|(old, new)| cost(old) != cost(new))
 }
 
-/// Objects that come and go are counted.
-fn attach(controller: Controller, caches: &Arc<Caches>, resource: &GroupResource, cache: Arc<dyn AnyCache>) -> Controller {
-    let (caches, resource) = (Arc::clone(caches), resource.clone());
+fn attach(controller: Controller, caches: &Arc<Caches>, kinds: &Arc<Kinds>, served: &Served, cache: Arc<dyn AnyCache>) -> Controller {
+    let (caches, kinds, served) = (Arc::clone(caches), Arc::clone(kinds), served.clone());
     let mut progress = cache.progress();
-    let feed = move |adder: reconcile::controller::Adder| {
-        cache.on_metadata_change(Box::new(move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
-            let (Some(one), None) = (old.or(new), old.and(new)) else { return };
-            let namespace = one.namespace.as_deref().unwrap_or("");
-            let counts = |name: &str| usage::counted_kind(name).as_ref() == Some(&resource);
-            concerned(&caches, namespace, &counts).into_iter().for_each(|key| adder.add(key));
-        }));
+    let feed = move |adder: Adder| {
+        let _ = kinds.adder.set(adder);
+        listen(&caches, &kinds, &served, &cache);
     };
     let synced = async move {
         let _ = progress.wait_for(|p| p.is_synced).await;
     };
     controller.fed(feed, synced)
+}
+
+/// Objects that come and go are counted.
+fn listen(caches: &Arc<Caches>, kinds: &Arc<Kinds>, served: &Served, cache: &Arc<dyn AnyCache>) {
+    let (caches, kinds, resource) = (Arc::clone(caches), Arc::clone(kinds), served.resource.group_resource());
+    cache.on_metadata_change(Box::new(move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
+        let (Some(one), None) = (old.or(new), old.and(new)) else { return };
+        let Some(adder) = kinds.adder.get() else { return };
+        let namespace = one.namespace.as_deref().unwrap_or("");
+        let counts = |name: &str| usage::counted_kind(name).as_ref() == Some(&resource);
+        concerned(&caches, namespace, &counts).into_iter().for_each(|key| adder.add(key));
+    }));
 }

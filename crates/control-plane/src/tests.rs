@@ -45,10 +45,11 @@ pub(crate) fn run(story: impl AsyncFnOnce(&House)) {
 impl House {
     async fn start() -> Self {
         let clock = Clock::system();
+        let token_key = Arc::new(pki::token::TokenKey::generate().unwrap());
         let registry = Registry::new(store::Store::memory(), clock.clone(), Entropy::seeded(1), ServiceSettings::default());
         let server = ApiServer::new(Settings {
             registry,
-            token_key: Arc::new(pki::token::TokenKey::generate().unwrap()),
+            token_key: Arc::clone(&token_key),
             issuer: "https://kubernetes.default.svc".to_owned(),
             static_tokens: HashMap::new(),
             address: "10.0.0.1:6443".to_owned(),
@@ -60,6 +61,7 @@ impl House {
         let options = Options {
             root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             signer: Some(pki::Authority::create("kubernetes", clock.now()).unwrap()),
+            token_key: Some(token_key),
             pod_networks: vec![Pool::parse("10.244.0.0/16").unwrap()],
             scheduler: scheduling::Options::default(),
             controllers: Selection::default(),

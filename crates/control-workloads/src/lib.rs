@@ -9,6 +9,7 @@
 //!
 //! Start with `replica_set`, then `deployment`.
 
+pub mod autoscaler;
 pub mod daemon_set;
 pub mod deployment;
 pub mod replica_set;

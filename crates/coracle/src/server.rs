@@ -54,7 +54,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     let credentials = Credentials::prepare(&options, &node_ips, &clock)?;
     let api = ApiServer::new(Settings {
         registry: Registry::new(store.clone(), clock.clone(), Entropy::kernel(), service_settings(&options)?),
-        token_key: Arc::new(credentials.token_key),
+        token_key: Arc::clone(&credentials.token_key),
         issuer: ISSUER.to_owned(),
         static_tokens: HashMap::new(),
         address: format!("{}:{}", node_ips[0], options.api_port),
@@ -77,7 +77,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
 
     daemon::notify("STATUS=starting controllers");
     let control_client = client_as(&api, "kube-controller-manager", "system:kube-controller-manager", &[authz::PRIVILEGED_GROUP]);
-    let control = ControlPlane::start(control_client, clock.clone(), control_options(&options, &credentials.authority))
+    let control = ControlPlane::start(control_client, clock.clone(), control_options(&options, &credentials))
         .await
         .map_err(|e| Failure::usage(format!("--controllers: {e}")).hint("--controllers '*,-scheduler'"))?;
 
@@ -142,7 +142,7 @@ fn service_settings(options: &ServerOptions) -> Result<ServiceSettings, Failure>
 /// Everything that is signed, made anew at each start but for the authority and the token key.
 struct Credentials {
     authority: Authority,
-    token_key: TokenKey,
+    token_key: Arc<TokenKey>,
     serving: KeyPair,
     kubelet_client: KeyPair,
     kubelet_serving: KeyPair,
@@ -165,7 +165,7 @@ impl Credentials {
             vec![options.node_name.clone()],
             [node_ips, &loopback].concat(),
         ))?;
-        let token_key = TokenKey::load_or_create(&dir).map_err(failed("the token key"))?;
+        let token_key = Arc::new(TokenKey::load_or_create(&dir).map_err(failed("the token key"))?);
         let credentials = Credentials { serving, kubelet_client, kubelet_serving, token_key, authority };
         credentials.write_admin(options, clock)?;
         Ok(credentials)
@@ -188,11 +188,12 @@ impl Credentials {
     }
 }
 
-fn control_options(options: &ServerOptions, authority: &Authority) -> control_plane::Options {
+fn control_options(options: &ServerOptions, credentials: &Credentials) -> control_plane::Options {
     let pools = options.pod_ranges.texts();
     control_plane::Options {
-        root_ca: authority.certificate_pem().to_owned(),
-        signer: Some(authority.clone()),
+        root_ca: credentials.authority.certificate_pem().to_owned(),
+        signer: Some(credentials.authority.clone()),
+        token_key: Some(Arc::clone(&credentials.token_key)),
         pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
         scheduler: scheduling::Options::default(),
         controllers: Selection::parse(&options.controllers),

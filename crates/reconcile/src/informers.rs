@@ -8,7 +8,7 @@ use client::Client;
 use client::api::Kind;
 use client::options::Selection;
 use object::key::{GroupResource, GroupVersionResource};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cache::{AnyCache, Cache, Cached, locked};
 use crate::informer;
@@ -24,11 +24,14 @@ struct Shared {
     /// The caches that hold all objects of their kind.
     whole: Mutex<HashMap<GroupResource, Arc<dyn AnyCache>>>,
     tasks: Mutex<JoinSet<()>>,
+    watches: Mutex<HashMap<GroupResource, Vec<AbortHandle>>>,
 }
 
 impl Informers {
     pub fn new(client: Client) -> Self {
-        Informers(Arc::new(Shared { client, caches: Mutex::default(), whole: Mutex::default(), tasks: Mutex::default() }))
+        let shared =
+            Shared { client, caches: Mutex::default(), whole: Mutex::default(), tasks: Mutex::default(), watches: Mutex::default() };
+        Informers(Arc::new(shared))
     }
 
     /// All objects of a kind. Must be called within a tokio runtime, as all that start watches.
@@ -68,8 +71,17 @@ impl Informers {
             }
         }
         caches.insert(id, Box::new(cache.clone()));
-        locked(&self.0.tasks).spawn(informer::keep(self.0.client.clone(), resource, cache.clone()));
+        let group_resource = resource.group_resource();
+        let watch = locked(&self.0.tasks).spawn(informer::keep(self.0.client.clone(), resource, cache.clone()));
+        locked(&self.0.watches).entry(group_resource).or_default().push(watch);
         cache
+    }
+
+    /// Ends the watches of a kind that is served no more. Whoever asks again gets a new cache.
+    pub fn forget(&self, resource: &GroupResource) {
+        locked(&self.0.caches).retain(|(_, of, _), _| of != resource);
+        locked(&self.0.whole).remove(resource);
+        locked(&self.0.watches).remove(resource).into_iter().flatten().for_each(|watch| watch.abort());
     }
 
     /// Ends all watches; the caches stay as they are.

@@ -106,7 +106,7 @@ impl Registry {
     }
 }
 
-fn check_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
+pub(crate) fn check_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
     // Upstream names the kind here and not the resource.
     let named = GroupResource::new(&request.resource.group, &request.resource.kind);
     let differs = |what: &str, wanted: &str, found: &str| {

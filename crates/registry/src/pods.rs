@@ -52,9 +52,36 @@ impl Registry {
             self.charge_budget(request, &pod, &deletion).await?;
         }
         let as_pod = Request { subresource: String::new(), ..request.clone() };
+        if !deletion.is_dry_run() {
+            self.mark_disrupted(&as_pod, &mut deletion).await?;
+        }
         self.delete(&as_pod, &deletion).await?;
         let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(Written { answer: Answer::Tree(answer), is_new: true, warnings: Vec::new() })
+    }
+
+    /// The pod says why it goes: a job need not count it as failed.
+    async fn mark_disrupted(&self, pod: &Request, deletion: &mut DeleteOptions) -> Result<(), Status> {
+        let as_status = Request { subresource: "status".to_owned(), ..pod.clone() };
+        let options = WriteOptions::default();
+        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };
+        let now = time::seconds(self.clock.now());
+        let condition = json!({
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+            "lastProbeTime": null, "lastTransitionTime": now,
+        });
+        let marking = &mut |found: &Value| {
+            crate::delete::check_preconditions(pod, found, deletion)?;
+            let mut marked = found.clone();
+            set_condition(&mut marked, condition.clone());
+            Ok(marked)
+        };
+        let written = self.update_with(&as_status, &plan, marking).await?;
+        // The condition is our own doing, and the caller's precondition holds for what it made.
+        if let (Some(version), Answer::Stored(stored)) = (&mut deletion.resource_version, written.answer) {
+            *version = stored.revision.0.to_string();
+        }
+        Ok(())
     }
 
     /// Takes one disruption from the budget that covers the pod.
@@ -130,17 +157,16 @@ fn bound(request: &Request, pod: &Value, binding: &Value, node: &str, now: &str)
         let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(Map::new()));
         annotations[key.as_str()] = value.clone();
     }
-    set_scheduled(&mut new, now);
+    set_condition(&mut new, json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now}));
     Ok(new)
 }
 
-fn set_scheduled(pod: &mut Value, now: &str) {
+fn set_condition(pod: &mut Value, condition: Value) {
     if !pod["status"]["conditions"].is_array() {
         pod["status"]["conditions"] = Value::Array(Vec::new());
     }
     let conditions = pod["status"]["conditions"].as_array_mut().expect("made an array above");
-    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    match conditions.iter_mut().find(|c| c["type"] == "PodScheduled") {
+    match conditions.iter_mut().find(|c| c["type"] == condition["type"]) {
         Some(old) => *old = condition,
         None => conditions.push(condition),
     }

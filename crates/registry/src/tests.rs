@@ -172,3 +172,20 @@ async fn no_address_is_given_twice() {
     taken.dedup();
     assert_eq!((n_all, taken.len()), (100, 100));
 }
+
+#[tokio::test]
+async fn an_evicted_pod_says_why_it_goes() {
+    let registry = setup().await;
+    create_pod(&registry, "a", json!({})).await;
+    bind(&registry, "a", "n1").await;
+    let eviction = Request { subresource: "eviction".into(), ..request(&registry, "pods", "a") };
+    let version = meta::resource_version(&registry.current(&eviction).expect("there").tree).to_owned();
+    let asked = |version: &str| json!({"metadata": {"name": "a"}, "deleteOptions": {"preconditions": {"resourceVersion": version}}});
+    let old = registry.evict(&eviction, &asked("1"), &WriteOptions::default()).await;
+    assert_eq!(old.map(drop).map_err(|status| status.code), Err(409), "another version was meant");
+    registry.evict(&eviction, &asked(&version), &WriteOptions::default()).await.expect("evicted");
+    let pod = registry.current(&eviction).expect("it has its grace period").tree;
+    assert!(meta::deletion_timestamp(&pod).is_some());
+    let condition = pod["status"]["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "DisruptionTarget");
+    assert_eq!(condition.map(|c| &c["reason"]), Some(&json!("EvictionByEvictionAPI")));
+}

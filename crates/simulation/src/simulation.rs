@@ -116,6 +116,7 @@ impl Simulation {
         let options = Options {
             root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             signer: None,
+            token_key: None,
             pod_networks: Vec::new(),
             scheduler: scheduling::Options::default(),
             controllers: Selection::default(),
