@@ -84,7 +84,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
     let network: Arc<dyn kubelet::seams::PodNetwork> = Arc::new(HostNetwork::new(links));
     let config = config(&setup, &pod_cidrs);
     let network_config = network_config(&setup);
-    let objects = Arc::new(ObjectSource::new(&setup.client));
+    let objects = Arc::new(ObjectSource::new(&setup.client, &setup.node_name));
     let disk = HostDisk::new(config.clone(), &setup.client, setup.clock.clone(), objects.clone(), network.clone());
     let (recorder, _) = Recorder::start(setup.client.clone(), setup.clock.clone());
     let informers = Informers::new(setup.client.clone());

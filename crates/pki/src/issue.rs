@@ -247,6 +247,22 @@ pub fn ask(leaf: &Leaf, now: Timestamp) -> Result<(String, String), Error> {
     Ok((key.serialize_pem(), request))
 }
 
+/// A new key, PEM, and a request that says nothing but that its holder has the key, DER. `kind` is a `keyType` of the API.
+pub fn proof_of_key(kind: &str) -> Result<(String, Vec<u8>), Error> {
+    let algorithm = match kind {
+        "ECDSAP256" => &rcgen::PKCS_ECDSA_P256_SHA256,
+        "ECDSAP384" => &rcgen::PKCS_ECDSA_P384_SHA384,
+        "ED25519" => &rcgen::PKCS_ED25519,
+        other => return Err(Error::Malformed(format!("key type {other:?}: this node makes ECDSAP256, ECDSAP384 and ED25519"))),
+    };
+    let because = |e| Error::Issue(kind.to_owned(), e);
+    let key = rcgen::KeyPair::generate_for(algorithm).map_err(because)?;
+    let mut nothing = rcgen::CertificateParams::default();
+    nothing.distinguished_name = rcgen::DistinguishedName::new();
+    let request = nothing.serialize_request(&key).map_err(because)?;
+    Ok((key.serialize_pem(), request.der().to_vec()))
+}
+
 /// Reads a PEM request. Its signature is checked when it is signed.
 pub fn request(request_pem: &str) -> Result<Request, Error> {
     let malformed = |e: &dyn std::fmt::Display| Error::Malformed(format!("certificate request: {e}"));

@@ -8,7 +8,7 @@ pub mod tls;
 pub mod token;
 pub mod trust_anyone;
 
-pub use issue::{Authority, Error, KeyPair, Leaf, Request, Subject, Usage, ask, request, subject};
+pub use issue::{Authority, Error, KeyPair, Leaf, Request, Subject, Usage, ask, proof_of_key, request, subject};
 
 use std::fs;
 use std::io::Write;

@@ -1,7 +1,8 @@
-//! The config maps and secrets a pod refers to: which it needs, and how they are handed to the pure parts.
+//! The config maps, secrets and trust bundles a pod refers to: which it needs, and how they are handed to the pure parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret, Volume};
 
 use crate::pod::BoundPod;
@@ -11,6 +12,8 @@ use crate::pod::BoundPod;
 pub struct Objects {
     pub config_maps: BTreeMap<String, Option<std::sync::Arc<ConfigMap>>>,
     pub secrets: BTreeMap<String, Option<std::sync::Arc<Secret>>>,
+    /// All that the cluster has, when one is referred to: selectors choose among them.
+    pub trust_bundles: Vec<std::sync::Arc<ClusterTrustBundle>>,
 }
 
 impl Objects {
@@ -27,6 +30,7 @@ impl Objects {
 pub struct References {
     pub config_maps: BTreeSet<String>,
     pub secrets: BTreeSet<String>,
+    pub trust_bundles: bool,
 }
 
 /// What the variables of one container come from.
@@ -51,6 +55,7 @@ pub fn of_volume(volume: &Volume) -> References {
     for source in volume.projected.iter().filter_map(|p| p.sources.as_ref()).flatten() {
         names.config_maps.extend(source.config_map.iter().map(|v| v.name.clone()));
         names.secrets.extend(source.secret.iter().map(|v| v.name.clone()));
+        names.trust_bundles |= source.cluster_trust_bundle.is_some();
     }
     names
 }
@@ -61,6 +66,7 @@ pub fn of_volumes(pod: &BoundPod) -> References {
         let more = of_volume(volume);
         names.config_maps.extend(more.config_maps);
         names.secrets.extend(more.secrets);
+        names.trust_bundles |= more.trust_bundles;
     }
     names
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, DownwardAPIVolumeFile, KeyToPath, Secret, ServiceAccountTokenProjection, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, PodCertificateProjection, Secret, ServiceAccountTokenProjection, Volume,
+};
 
 use crate::field_value::{self, Surroundings};
 use crate::pod::BoundPod;
 use crate::references::Objects;
+use crate::trust;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -26,12 +29,28 @@ pub fn token_requests(volume: &Volume) -> impl Iterator<Item = &ServiceAccountTo
     sources.filter_map(|s| s.service_account_token.as_ref())
 }
 
-/// `None` for volumes that are not made of such files. `tokens`: by path, fetched beforehand.
+/// What a projected volume shows of the pod's own identity, fetched beforehand.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Service account tokens, by path.
+    pub tokens: BTreeMap<String, String>,
+    /// Certificates, by the position of their source.
+    pub certificates: BTreeMap<usize, Result<Credentials, String>>,
+}
+
+/// A private key and the chain of certificates for it, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub key: String,
+    pub chain: String,
+}
+
+/// `None` for volumes that are not made of such files.
 pub fn files(
     pod: &BoundPod,
     volume: &Volume,
     objects: &Objects,
-    tokens: &BTreeMap<String, String>,
+    identity: &Identity,
     around: &Surroundings,
 ) -> Option<Result<Files, String>> {
     let mode = |mode: Option<i32>| mode.map_or(MODE, |m| m as u32 & 0o777);
@@ -50,7 +69,7 @@ pub fn files(
     let default_mode = mode(projected.default_mode);
     let mut all = Files::new();
     let mut failures = Vec::new();
-    for source in projected.sources.iter().flatten() {
+    for (position, source) in projected.sources.iter().flatten().enumerate() {
         let part = if let Some(source) = &source.config_map {
             of_config_map(objects, &source.name, source.items.as_deref(), default_mode, source.optional == Some(true))
         } else if let Some(source) = &source.secret {
@@ -58,9 +77,14 @@ pub fn files(
         } else if let Some(source) = &source.downward_api {
             of_downward_api(pod, source.items.as_deref().unwrap_or_default(), default_mode, around)
         } else if let Some(source) = &source.service_account_token {
-            of_token(pod, source, tokens, default_mode)
+            of_token(pod, source, &identity.tokens, default_mode)
+        } else if let Some(source) = &source.cluster_trust_bundle {
+            let file = |content| File { content, mode: private_mode(pod, default_mode) };
+            trust::anchors(&objects.trust_bundles, source).map(|anchors| Files::from([(source.path.clone(), file(anchors.into_bytes()))]))
+        } else if let Some(source) = &source.pod_certificate {
+            of_certificate(source, identity.certificates.get(&position), private_mode(pod, default_mode))
         } else {
-            Err("this kind of projected source is not supported by this node".to_owned())
+            Ok(Files::new())
         };
         match part {
             Ok(files) => all.extend(files),
@@ -144,8 +168,26 @@ fn of_downward_api(pod: &BoundPod, items: &[DownwardAPIVolumeFile], mode: u32, a
 
 fn of_token(pod: &BoundPod, source: &ServiceAccountTokenProjection, tokens: &BTreeMap<String, String>, mode: u32) -> Result<Files, String> {
     let token = tokens.get(&source.path).ok_or_else(|| format!("no token for {}", source.path))?;
-    // With an fsGroup the volume's ownership opens it to the group.
+    Ok(Files::from([(source.path.clone(), File { content: token.clone().into_bytes(), mode: private_mode(pod, mode) })]))
+}
+
+fn of_certificate(
+    source: &PodCertificateProjection,
+    credentials: Option<&Result<Credentials, String>>,
+    mode: u32,
+) -> Result<Files, String> {
+    let Credentials { key, chain } = credentials.ok_or("credential bundle is not issued yet")?.as_ref().map_err(Clone::clone)?;
+    let files = [
+        (&source.credential_bundle_path, format!("{key}{chain}")),
+        (&source.key_path, key.clone()),
+        (&source.certificate_chain_path, chain.clone()),
+    ];
+    let asked = files.into_iter().filter_map(|(path, text)| Some((path.clone().filter(|p| !p.is_empty())?, text)));
+    Ok(asked.map(|(path, text)| (path, File { content: text.into_bytes(), mode })).collect())
+}
+
+/// With an fsGroup the volume's ownership opens it to the group.
+fn private_mode(pod: &BoundPod, mode: u32) -> u32 {
     let has_group = pod.spec.security_context.as_ref().is_some_and(|c| c.fs_group.is_some());
-    let mode = if has_group { 0o600 } else { mode };
-    Ok(Files::from([(source.path.clone(), File { content: token.clone().into_bytes(), mode })]))
+    if has_group { 0o600 } else { mode }
 }

@@ -90,7 +90,7 @@ impl PlayedNode {
             network: Arc::new(FakeNetwork::new(Ipv4Addr::new(10, 244, self.number, 0))),
             disk: Arc::new(FakeDisk),
             prober: Arc::new(self.sick.clone()),
-            objects: Arc::new(ObjectSource::new(&self.client)),
+            objects: Arc::new(ObjectSource::new(&self.client, &self.name())),
             services: informers.of::<Service>(),
             recorder,
         };

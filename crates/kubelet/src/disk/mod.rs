@@ -9,6 +9,7 @@
 //! Start with `HostDisk`; `content` makes files of objects, `atomic` writes them, `mounts` tells a container what to mount.
 
 mod atomic;
+mod certificates;
 mod claims;
 mod content;
 mod host_path;
@@ -33,6 +34,7 @@ use oci_runtime::spec::Mount;
 use pod_plan::effect::Failure;
 use pod_plan::field_value::Surroundings;
 use pod_plan::pod::BoundPod;
+use pod_plan::volume_files::Identity;
 use pod_plan::{references, resources};
 
 use crate::config::Config;
@@ -40,6 +42,7 @@ use crate::objects::{Interest, ObjectSource, Waker};
 use crate::seams::{Disk, MountRequest, PodNetwork};
 use crate::start::locked;
 
+use certificates::Certificates;
 use place::{PodFolder, VolumeKind};
 use tokens::Tokens;
 
@@ -63,6 +66,7 @@ struct Shared {
     client: Client,
     /// Where claimed volumes lie on this host, by pod and volume.
     claimed: Mutex<HashMap<(String, String), PathBuf>>,
+    certificates: Certificates,
     /// Watches of the objects that mounted volumes show, by pod.
     interests: Mutex<HashMap<String, Interest>>,
 }
@@ -70,8 +74,9 @@ struct Shared {
 impl HostDisk {
     pub fn new(config: Config, client: &Client, clock: Clock, objects: Arc<ObjectSource>, network: Arc<dyn PodNetwork>) -> Self {
         let tokens = Tokens::new(client, clock.clone());
+        let certificates = Certificates::new(client, clock.clone(), &config.node_name);
         let (client, claimed) = (client.clone(), Mutex::default());
-        HostDisk(Arc::new(Shared { config, clock, objects, network, tokens, client, claimed, interests: Mutex::default() }))
+        HostDisk(Arc::new(Shared { config, clock, objects, network, tokens, client, claimed, certificates, interests: Mutex::default() }))
     }
 }
 
@@ -97,7 +102,10 @@ impl Shared {
 
     async fn mount(&self, pod: &Arc<BoundPod>, waker: Waker) -> Result<Option<Timestamp>, String> {
         let names = references::of_volumes(pod);
-        let interest = self.objects.watch(&pod.namespace, &names, waker);
+        // Asked before it is watched: what is answered in between shows when the watch begins.
+        self.certificates.look(pod, &self.objects).await?;
+        let has_certificates = certificates::sources(pod).next().is_some();
+        let interest = self.objects.watch(&pod.namespace, &names, has_certificates, waker);
         let objects = self.objects.fetch(&pod.namespace, &names).await.map_err(|e| e.to_string())?;
         locked(&self.interests).insert(pod.uid.clone(), interest);
         let mut renew_at: Option<Timestamp> = None;
@@ -107,12 +115,14 @@ impl Shared {
             let failed = |text: String| format!("MountVolume.SetUp failed for volume {:?} : {text}", volume.name);
             let kind = VolumeKind::of(volume).ok_or_else(|| failed("this kind of volume is not supported by this node".to_owned()))?;
             let (tokens, renew) = self.tokens.of_volume(pod, volume).await.map_err(failed)?;
-            renew_at = [renew_at, renew].into_iter().flatten().min();
+            let (certificates, renew_certificates) = self.certificates.of_volume(pod, &volume.name);
+            renew_at = [renew_at, renew, renew_certificates].into_iter().flatten().min();
             if let Some(claim) = claims::of_volume(pod, volume) {
                 let path = claims::path(&self.client, pod, &claim).await.map_err(failed)?;
                 locked(&self.claimed).insert((pod.uid.clone(), volume.name.clone()), path);
             }
-            let files = pod_plan::volume_files::files(pod, volume, &objects, &tokens, &around).transpose().map_err(failed)?;
+            let identity = Identity { tokens, certificates };
+            let files = pod_plan::volume_files::files(pod, volume, &objects, &identity, &around).transpose().map_err(failed)?;
             prepared.push((volume.clone(), kind, files));
         }
         let (folder, pod) = (self.folder(&pod.uid), Arc::clone(pod));
@@ -149,6 +159,7 @@ impl Disk for HostDisk {
         locked(&self.0.interests).remove(&pod.uid);
         locked(&self.0.claimed).retain(|(uid, _), _| *uid != pod.uid);
         self.0.tokens.forget(&pod.uid);
+        self.0.certificates.forget(&pod.uid);
         let folder = self.0.folder(&pod.uid);
         Box::pin(async move { tokio::task::spawn_blocking(move || folder.remove()).await.map_err(|e| e.to_string())? })
     }

@@ -111,7 +111,7 @@ impl Cluster {
         let config = self.config();
         let runtime: Arc<dyn Runtime> = self.runtime.clone();
         let network: Arc<dyn PodNetwork> = Arc::new(NoNetwork::default());
-        let objects = Arc::new(ObjectSource::new(&self.client));
+        let objects = Arc::new(ObjectSource::new(&self.client, "node-1"));
         let disk = HostDisk::new(config.clone(), &self.client, clock.clone(), Arc::clone(&objects), Arc::clone(&network));
         let node = Node {
             config,

@@ -148,7 +148,7 @@ fn agent(client: &Client, clock: &Clock, runtime: &FakeRuntime, network: &Arc<Fa
         network: Arc::clone(network) as _,
         disk: Arc::new(FakeDisk),
         prober: Arc::new(FakeProber),
-        objects: Arc::new(ObjectSource::new(client)),
+        objects: Arc::new(ObjectSource::new(client, "node-1")),
         services: informers.of::<Service>(),
         recorder,
     };
