@@ -8,20 +8,17 @@ use crate::Revision;
 /// What stays readable behind the latest revision.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryLimits {
-    /// Younger revisions are kept whatever their number, up to `bytes_max`.
+    /// Younger revisions are kept whatever their number, up to `bytes_max`; older ones go.
     pub age: Duration,
-    /// Older ones are kept up to this number and `bytes_old_max`, for clients that come back after a quiet night.
-    pub n_old_max: u64,
-    pub bytes_old_max: usize,
     /// Nothing beyond this is kept: the oldest goes first, however young.
     pub bytes_max: usize,
 }
 
 impl Default for HistoryLimits {
-    /// Five minutes are upstream's own interval of compaction. 16 MiB are 10,000 revisions of a small object: an idle
-    /// server shall not hold yesterday's load in memory. 256 MiB are a minute of writes at full speed.
+    /// Five minutes are upstream's own interval of compaction, and clients expect a cut list to expire by it. 256 MiB are a
+    /// minute of writes at full speed.
     fn default() -> Self {
-        HistoryLimits { age: Duration::from_secs(300), n_old_max: 10_000, bytes_old_max: 16 << 20, bytes_max: 256 << 20 }
+        HistoryLimits { age: Duration::from_secs(300), bytes_max: 256 << 20 }
     }
 }
 
@@ -45,7 +42,7 @@ pub(crate) struct Past {
 }
 
 impl Marks {
-    /// Everything up to `revision` counts as old: what was there when the store was opened.
+    /// Everything up to `revision` counts as old: what was compacted when the store was opened. The rest is kept as if just written.
     pub(crate) fn starting_at(revision: Revision) -> Self {
         Marks { marks: VecDeque::new(), aged: revision }
     }
@@ -76,14 +73,7 @@ impl Marks {
             // Some slack, so that it is not one event at a time.
             return Some(Goal { upto: past.current, bytes: limits.bytes_max - limits.bytes_max / 8 });
         }
-        if past.compacted >= self.aged {
-            return None;
-        }
-        if past.bytes > limits.bytes_old_max {
-            return Some(Goal { upto: self.aged, bytes: limits.bytes_old_max });
-        }
-        let upto = self.aged.min(Revision(past.current.0.saturating_sub(limits.n_old_max)));
-        (upto > past.compacted).then_some(Goal { upto, bytes: 0 })
+        (past.compacted < self.aged).then_some(Goal { upto: self.aged, bytes: 0 })
     }
 }
 

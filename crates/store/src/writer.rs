@@ -153,7 +153,7 @@ impl Group {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, leases: Leases, limits: HistoryLimits, log: Option<Log>) -> Self {
-        let marks = Marks::starting_at(shared.published());
+        let marks = Marks::starting_at(shared.read().compacted);
         let group_bytes_max = log.as_ref().map_or(GROUP_BYTES_MAX, |log| log.layout().group_bytes_max());
         shared.set_n_leases(leases.len());
         Writer { shared, leases, marks, limits, log, compacted: None, group_bytes_max, is_closed: false }

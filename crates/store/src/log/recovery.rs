@@ -265,7 +265,7 @@ fn read_segments(disk: &dyn Disk, names: &[String], store_id: u128, state: &mut 
 
 /// Applies a segment's frames and leaves its position behind the last; true if it is sealed.
 fn read_frames(disk: &dyn Disk, segment: &mut Segment, bytes: &[u8], state: &mut State, layout: &Layout) -> Result<bool, Error> {
-    let marks = |state: &State| Marks::starting_at(state.tree.revision);
+    let marks = |state: &State| Marks::starting_at(state.tree.compacted);
     let mut at = FILE_HEADER_LEN;
     while let Some((header, entries, end)) = frame_at(bytes, at, segment.stamp()) {
         let damage = |what: String| Error::Corrupt(format!("`{}` at offset {at}: {what}", disk.place(&segment.name())));

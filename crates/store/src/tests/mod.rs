@@ -16,8 +16,7 @@ use bytes::Bytes;
 use crate::{Expect, HistoryLimits, LeaseId, Op, Outcome, Revision, Store, Write};
 
 /// Small enough for a test to reach.
-pub(crate) const LIMITS: HistoryLimits =
-    HistoryLimits { age: Duration::from_secs(300), n_old_max: 10, bytes_old_max: 1 << 20, bytes_max: 2 << 20 };
+pub(crate) const LIMITS: HistoryLimits = HistoryLimits { age: Duration::from_secs(300), bytes_max: 2 << 20 };
 
 pub(crate) fn put(key: &str, value: &str) -> Write {
     put_expecting(key, value, Expect::Any)
