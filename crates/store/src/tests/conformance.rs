@@ -433,7 +433,7 @@ async fn the_past_is_trimmed_by_age(store: Store) {
         assert!(store.status().compacted <= Revision(1), "at {at:?}");
         at = next;
     }
-    assert_eq!(at, 6 * minute);
+    assert_eq!(at, 7 * minute);
     assert_eq!(store.status().compacted, Revision(101));
     assert!(store.watch("/g/r/", Revision(101)).expect("a watch").try_next().expect("open").is_empty());
 }
