@@ -76,10 +76,11 @@ impl Registry {
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         services::carry(self, request, None, &mut object);
+        let mut warnings = strategies::warnings(&request.resource, "", None, &object);
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
         self.rights.check_grant(request, None, &object)?;
-        let warnings = self.admit(request, Operation::Create, None, Some(&object))?;
+        warnings.extend(self.admit(request, Operation::Create, None, Some(&object))?);
         if options.is_dry_run() {
             services::companions(self, request, None, Some(&mut object))?;
             quotas::charges(self, request, None, &object)?;
@@ -171,13 +172,17 @@ impl Registry {
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         services::carry(self, request, Some(old), &mut new);
+        let mut warnings = match plan.way {
+            Way::Engine => Vec::new(),
+            _ => strategies::warnings(&request.resource, &request.subresource, Some(old), &new),
+        };
         strategies::prepare_update(&request.resource, &request.subresource, old, &mut new, &context);
         if plan.way == Way::Engine {
             metadata::keep_generation(old, &mut new);
         }
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
         self.rights.check_grant(request, Some(old), &new)?;
-        let warnings = self.admit(request, Operation::Update, Some(old), Some(&new))?;
+        warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
         let written = |answer| Some(Written { answer, is_new: false, warnings });
         if is_same(old, &mut new) {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));

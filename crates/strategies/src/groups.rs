@@ -11,7 +11,7 @@ mod storage;
 
 use crate::row::Row;
 
-pub(crate) use core::quality_of_pod;
+pub(crate) use core::{app_armor_profile, quality_of_pod};
 
 pub(crate) const ROWS: &[&[Row]] =
     &[core::ROWS, apps::ROWS, batch::ROWS, networking::ROWS, storage::ROWS, certificates::ROWS, extension::ROWS, other::ROWS];

@@ -16,6 +16,7 @@ mod reset;
 mod row;
 mod shapes;
 mod validation;
+mod warnings;
 
 use authz::UserInfo;
 use check::{At, Faults};
@@ -84,8 +85,8 @@ pub fn validate_update(resource: &Resource, subresource: &str, old: &Value, new:
 /// update.
 pub fn warnings(resource: &Resource, subresource: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
     let mut said = Vec::new();
-    if let Some(warn) = row::find(&resource.group, &resource.plural).warn {
-        warn(subresource, old, &At::root(new), &mut said);
+    if let Some(warn) = warnings::find(&resource.group, &resource.plural).filter(|_| subresource.is_empty()) {
+        warn(old, &At::root(new), &mut said);
     }
     said
 }

@@ -67,9 +67,6 @@ pub(crate) type Update = fn(&str, &Value, &mut Value, &Context<'_>);
 pub(crate) type Validate = fn(&At<'_>, &mut Faults);
 /// Subresource, old, new; beyond metadata.
 pub(crate) type ValidateUpdate = fn(&str, &At<'_>, &At<'_>, &mut Faults);
-/// Subresource, old (none on create), new, what is said.
-pub(crate) type Warn = fn(&str, Option<&Value>, &At<'_>, &mut Vec<String>);
-
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) group: &'static str,
@@ -84,7 +81,6 @@ pub(crate) struct Row {
     pub(crate) update: Option<Update>,
     pub(crate) validate: Option<Validate>,
     pub(crate) validate_update: Option<ValidateUpdate>,
-    pub(crate) warn: Option<Warn>,
 }
 
 impl Row {
@@ -101,7 +97,6 @@ impl Row {
             update: None,
             validate: None,
             validate_update: None,
-            warn: None,
         }
     }
 
@@ -126,10 +121,6 @@ impl Row {
 
     pub(crate) const fn checked(self, validate: Validate, validate_update: ValidateUpdate) -> Self {
         Row { validate: Some(validate), validate_update: Some(validate_update), ..self }
-    }
-
-    pub(crate) const fn warned(self, warn: Warn) -> Self {
-        Row { warn: Some(warn), ..self }
     }
 
     pub(crate) const fn bumped_by(self, pointers: &'static [&'static str]) -> Self {

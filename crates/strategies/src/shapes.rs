@@ -273,6 +273,13 @@ pub(crate) fn decoded_len(text: &str) -> usize {
     text.len() / 4 * 3 - text.bytes().rev().take_while(|c| *c == b'=').count()
 }
 
+/// Whether base64 text holds a PEM block.
+pub(crate) fn is_pem(base64: &str) -> bool {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_default();
+    bytes.windows(11).any(|window| window == b"-----BEGIN ")
+}
+
 /// A port, as number or as name.
 pub(crate) fn port(at: &At<'_>, faults: &mut Faults) {
     if at.value.is_string() {

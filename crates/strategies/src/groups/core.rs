@@ -13,6 +13,7 @@ use crate::row::{NameRule, Row};
 use crate::validation::core::{self as rules, claims, configs, endpoints, events, nodes, quotas, services as service_rules, volumes};
 use crate::validation::pods as pod_rules;
 
+pub(crate) use pods::app_armor_profile;
 pub(crate) use quality::class_of as quality_of_pod;
 
 pub(super) const ROWS: &[Row] = &[

@@ -205,7 +205,7 @@ fn copy_app_armor(pod: &mut Value) {
 }
 
 /// The field that says what an annotation says; none where it would not be a valid one.
-fn app_armor_profile(annotation: &str) -> Option<Value> {
+pub(crate) fn app_armor_profile(annotation: &str) -> Option<Value> {
     match annotation {
         "unconfined" => Some(json!({"type": "Unconfined"})),
         "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
