@@ -11,9 +11,20 @@ use crate::validation::certificates as rules;
 const GROUP: &str = "certificates.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
-    Row { create: Some(create_request), update: Some(update_request), ..Row::new(GROUP, "certificatesigningrequests") },
-    Row { name: NameRule::TrustBundle, validate: Some(rules::validate_bundle), ..Row::new(GROUP, "clustertrustbundles") },
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new(GROUP, "podcertificaterequests") },
+    Row {
+        name: NameRule::PathSegment,
+        create: Some(create_request),
+        update: Some(update_request),
+        ..Row::new(GROUP, "certificatesigningrequests").checked(rules::validate_request, rules::validate_request_update)
+    },
+    Row {
+        name: NameRule::TrustBundle,
+        ..Row::new(GROUP, "clustertrustbundles").checked(rules::validate_bundle, rules::validate_bundle_update)
+    },
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new(GROUP, "podcertificaterequests").checked(rules::validate_pod_request, rules::validate_pod_request_update)
+    },
 ];
 
 /// Who asks is what authentication found, never what was sent.
@@ -61,8 +72,8 @@ fn update_request(subresource: &str, old: &Value, request: &mut Value, context: 
 /// Approval is decided through its own subresource: as many conditions of that kind stay as they were.
 fn keep_conditions(kind: &str, old: &Value, request: &mut Value) {
     let before: Vec<Value> = old["status"]["conditions"].as_array().into_iter().flatten().filter(|c| c["type"] == kind).cloned().collect();
-    let after: Vec<&mut Value> =
-        request["status"]["conditions"].as_array_mut().into_iter().flatten().filter(|c| c["type"] == kind).collect();
+    let conditions = request["status"].get_mut("conditions").and_then(Value::as_array_mut);
+    let after: Vec<&mut Value> = conditions.into_iter().flatten().filter(|c| c["type"] == kind).collect();
     if before.len() == after.len() {
         after.into_iter().zip(before).for_each(|(new, old)| *new = old);
     }

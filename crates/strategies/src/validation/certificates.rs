@@ -1,8 +1,15 @@
-//! Names of signers and bundles, which pods and certificate kinds share.
+//! certificates.k8s.io, and the names of signers and bundles, which pods share. That a request is signed by its own key, or that a
+//! certificate can be read, whoever reads it finds (`pki`); here stands what can be seen from outside.
+
+use std::collections::HashSet;
 
 use object::names;
+use serde_json::Value;
 
 use crate::check::{At, Faults};
+use crate::metadata;
+use crate::row::NameRule;
+use crate::shapes;
 
 const DOMAIN_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
@@ -59,8 +66,185 @@ pub(crate) fn trust_bundle_name_faults(signer: &str, name: &str) -> Vec<String> 
 }
 
 pub(crate) fn validate_bundle(bundle: &At<'_>, faults: &mut Faults) {
-    let (name, signer) = (bundle.get("metadata").get("name"), bundle.get("spec").get("signerName"));
-    faults.each(&name, trust_bundle_name_faults(signer.text(), name.text()));
+    const BYTES_MAX: usize = 1 << 20;
+    let spec = bundle.get("spec");
+    let (name, signer, anchors) = (bundle.get("metadata").get("name"), spec.get("signerName"), spec.get("trustBundle"));
+    if name.has_text() {
+        faults.each(&name, trust_bundle_name_faults(signer.text(), name.text()));
+    }
+    if signer.has_text() {
+        validate_signer_name(&signer, faults);
+    }
+    if anchors.text().len() > BYTES_MAX {
+        faults.too_long(&anchors, BYTES_MAX);
+    } else if !anchors.text().contains("-----BEGIN CERTIFICATE-----") {
+        faults.invalid_as(&anchors, "<value omitted>", "at least one trust anchor must be provided");
+    }
+}
+
+pub(crate) fn validate_bundle_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    faults.metadata(new, false, NameRule::TrustBundle);
+    validate_bundle(new, faults);
+    faults.immutable_text(&old.get("spec").get("signerName"), &new.get("spec").get("signerName"));
+}
+
+const USAGES: &[&str] = &[
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+pub(crate) fn validate_request(request: &At<'_>, faults: &mut Faults) {
+    const SECONDS_MIN: i64 = 600;
+    const LEGACY: &str = "kubernetes.io/legacy-unknown";
+    let spec = request.get("spec");
+    let (body, usages, signer, seconds) = (spec.get("request"), spec.get("usages"), spec.get("signerName"), spec.get("expirationSeconds"));
+    if !shapes::is_pem(body.text()) {
+        let shown = if body.has_text() { body.value.clone() } else { Value::Null };
+        faults.invalid_as(&body, shown, "PEM block type must be CERTIFICATE REQUEST");
+    }
+    if usages.is_empty() {
+        faults.required(&usages, "");
+    }
+    for usage in usages.items().filter(|usage| !USAGES.contains(&usage.text())) {
+        faults.not_supported(&usage, USAGES);
+    }
+    let mut seen = HashSet::new();
+    for usage in usages.items().filter(|usage| !seen.insert(usage.text())) {
+        faults.duplicate_as(&usage, usage.text());
+    }
+    if signer == LEGACY {
+        faults.invalid_text(&signer, "the legacy signerName is not allowed via this API version");
+    } else {
+        validate_signer_name(&signer, faults);
+    }
+    if seconds.is_set() && seconds.int() < SECONDS_MIN {
+        faults.invalid_int(&seconds, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+    validate_conditions(&request.get("status").get("conditions"), faults);
+}
+
+fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    for condition in list.items() {
+        let (kind, status) = (condition.get("type"), condition.get("status"));
+        faults.need_text(&kind);
+        let allowed: &[&str] =
+            if matches!(kind.text(), "Approved" | "Denied" | "Failed") { &["True"] } else { &["False", "True", "Unknown"] };
+        faults.need_one_of(&status, allowed);
+        let other = match kind.text() {
+            "Approved" => "Denied",
+            "Denied" => "Approved",
+            _ => "\0",
+        };
+        if seen.contains(other) {
+            faults.covered(|faults| faults.invalid_as(list, kind.text(), "Approved and Denied conditions are mutually exclusive"));
+        }
+        if !seen.insert(kind.text()) {
+            faults.duplicate_as(&kind, kind.text());
+        }
+    }
+    if seen.contains("Approved") && seen.contains("Denied") {
+        const APPROVED: &str = r#"conditions[{"type": "Approved"}]"#;
+        const DENIED: &str = r#"conditions[{"type": "Denied"}]"#;
+        let text = format!("must specify at most one of: `{APPROVED}`, `{DENIED}`");
+        faults.later(|faults| faults.invalid_as(list, format!("{{{APPROVED}, {DENIED}}}"), text));
+    }
+}
+
+pub(crate) fn validate_request_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    faults.0.extend(metadata::validate(new.value, false, NameRule::PathSegment, &object::field::Path::new("metadata")));
+    validate_request(new, faults);
+    let (before, after) = (old.get("status"), new.get("status"));
+    let at = after.get("conditions");
+    let of_kind = |status: &At<'_>, kind: &str| -> Vec<Value> {
+        status.get("conditions").list().iter().filter(|condition| condition["type"] == kind).cloned().collect()
+    };
+    for kind in ["Approved", "Denied", "Failed"] {
+        if of_kind(&after, kind).len() < of_kind(&before, kind).len() {
+            faults.forbidden(&at, format!("updates may not remove a condition of type {kind:?}"));
+        }
+    }
+    for kind in ["Approved", "Denied"].into_iter().filter(|_| subresource != "approval") {
+        let (was, is) = (of_kind(&before, kind), of_kind(&after, kind));
+        if is.len() > was.len() {
+            faults.forbidden(&at, format!("updates may not add a condition of type {kind:?}"));
+        } else if is.len() == was.len() && is != was {
+            faults.forbidden(&at, format!("updates may not modify a condition of type {kind:?}"));
+        }
+    }
+    let (was, is) = (before.get("certificate"), after.get("certificate"));
+    if was.text() != is.text() && is.has_text() && !shapes::is_pem(is.text()) {
+        faults.invalid_as(&is, "<certificate data>", "must contain at least one CERTIFICATE PEM block");
+    }
+    if was.text() != is.text() {
+        if subresource != "status" {
+            faults.forbidden(&is, "updates may not set certificate content");
+        } else if was.has_text() {
+            faults.forbidden(&is, "updates may not modify existing certificate content");
+        }
+    }
+}
+
+/// What a pod's request says of the pod and of itself.
+pub(crate) fn validate_pod_request(request: &At<'_>, faults: &mut Faults) {
+    const UID_LEN_MAX: usize = 128;
+    const HOUR: i64 = 3600;
+    let spec = request.get("spec");
+    let (signer, seconds) = (spec.get("signerName"), spec.get("maxExpirationSeconds"));
+    validate_signer_name(&signer, faults);
+    validate_user_annotations(&spec.get("unverifiedUserAnnotations"), faults);
+    for (name, uid) in [("podName", "podUID"), ("serviceAccountName", "serviceAccountUID"), ("nodeName", "nodeUID")] {
+        let uid = spec.get(uid);
+        faults.subdomain(&spec.get(name));
+        if !uid.has_text() {
+            faults.invalid_text(&uid, "must not be empty");
+        }
+        if uid.text().len() > UID_LEN_MAX {
+            faults.too_long(&uid, UID_LEN_MAX);
+        }
+    }
+    if !seconds.is_set() {
+        faults.required(&seconds, "must be set");
+        return;
+    }
+    let most = if is_kubernetes_signer(signer.text()) { 24 * HOUR } else { 91 * 24 * HOUR };
+    if !(HOUR..=most).contains(&seconds.int()) {
+        faults.invalid_int(&seconds, format!("must be in the range [{HOUR}, {most}]"));
+    }
+    let has = |field: &'static str| spec.get(field).has_text();
+    if has("stubPKCS10Request") == (has("pkixPublicKey") && has("proofOfPossession")) {
+        faults.invalid_omitted(&spec, "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set");
+    }
+}
+
+pub(crate) fn validate_pod_request_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    if subresource != "status" {
+        faults.immutable(&old.get("spec"), &new.get("spec"));
+        return;
+    }
+    let conditions = new.get("status").get("conditions");
+    faults.0.extend(metadata::validate_condition_list(conditions.value, &conditions.path()));
 }
 
 /// Keys that begin with a domain.
