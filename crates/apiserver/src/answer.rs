@@ -96,9 +96,13 @@ impl Encoder<'_> {
         {
             return Ok(response(code, format, Body::whole(messages.document(self.registry, self.resource, stored)?)));
         }
+        if let Shape::Table(style) = self.wanted.shape {
+            let mut text = table::text_of_one(self.registry, self.resource, style, stored, true)?;
+            text.put_u8(b'\n');
+            return Ok(response(code, Format::Json, Body::whole(text.freeze())));
+        }
         let object = self.registry.decode(self.resource, stored)?;
-        let shaped = self.shape_one(object, true);
-        Ok(tree(code, &shaped, format))
+        Ok(tree(code, &self.shape_one(object), format))
     }
 
     /// Stored bytes are what is sent.
@@ -115,11 +119,10 @@ impl Encoder<'_> {
         }
     }
 
-    pub(crate) fn shape_one(&self, object: Value, is_first: bool) -> Value {
+    fn shape_one(&self, object: Value) -> Value {
         match self.wanted.shape {
-            Shape::AsIs => object,
             Shape::Metadata(version) => partial(&object, version),
-            Shape::Table(style) => table::of_one(self.registry, self.resource, style, object, is_first),
+            Shape::AsIs | Shape::Table(_) => object,
         }
     }
 

@@ -159,7 +159,14 @@ pub(crate) fn delete_options(catalog: &Catalog, kind: &GroupVersionKind, format:
     Ok(object)
 }
 
+/// JSON is YAML, and what programs send as YAML mostly is JSON, which is read far faster.
 fn yaml(body: &[u8]) -> Result<Value, String> {
+    if body.first() == Some(&b'{')
+        && let Ok(parsed) = codec::json::parse(body)
+        && parsed.duplicates.is_empty()
+    {
+        return Ok(parsed.value);
+    }
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
     codec::yaml::parse(text).map_err(|e| e.to_string())
 }

@@ -70,8 +70,12 @@ impl Frames<'_> {
         if wanted.format == Format::Protobuf && !matches!(wanted.shape, Shape::Table(_)) {
             return Ok(codec::protobuf::watch_frame(kind, &self.document(stored)?).into());
         }
-        let object = self.encoder.registry.decode(self.encoder.resource, stored)?;
-        Ok(self.frame(kind, &self.encoder.shape_one(object, is_first)))
+        let Encoder { registry, resource, .. } = self.encoder;
+        if let Shape::Table(style) = wanted.shape {
+            let table = table::text_of_one(registry, resource, style, stored, is_first)?;
+            return Ok(event_line(kind, table.len(), |text| text.put_slice(&table)));
+        }
+        Ok(self.frame(kind, &registry.decode(resource, stored)?))
     }
 
     fn direct(&self, kind: &str, stored: &Stored) -> Bytes {

@@ -145,12 +145,7 @@ impl Writer {
         let metadata = self.listing.metadata();
         let (kind, api_version) = match self.item {
             Item::Row(style) => {
-                let resource = &self.listing.resource;
-                let definitions = table::definitions(resource);
-                return format!(
-                    "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{}\",\"metadata\":{metadata},\"columnDefinitions\":{definitions},\"rows\":[",
-                    style.version
-                );
+                return table::head(style, &metadata, &table::definitions(&self.listing.resource));
             }
             Item::Metadata(version) => ("PartialObjectMetadataList".to_owned(), format!("meta.k8s.io/{version}")),
             Item::Stored | Item::Tree => (self.listing.resource.list_kind.clone(), self.listing.resource.gvk().api_version()),
@@ -178,10 +173,8 @@ impl Writer {
             }
             Item::Row(style) => {
                 let some = &records[self.n_done..records.len().min(self.n_done + n_most)];
-                let decode = |record: &Arc<store::Record>| registry.decode(&self.listing.resource, &Stored::from(&**record));
-                let objects = some.iter().map(decode).collect::<Result<Vec<Value>, Status>>()?;
-                let rows = table::rows(registry, &self.listing.resource, style, &objects, true).to_string();
-                text.put_slice(rows.trim_start_matches('[').strip_suffix(']').unwrap_or("").as_bytes());
+                let some: Vec<Stored> = some.iter().map(|record| Stored::from(&**record)).collect();
+                table::put_rows(text, registry, &self.listing.resource, style, &some, true)?;
                 self.n_done += some.len() - 1;
             }
         }

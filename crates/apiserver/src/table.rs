@@ -1,9 +1,11 @@
 //! `as=Table`: objects as the rows that kubectl prints.
 
+use bytes::{BufMut, BytesMut};
 use kinds::Resource;
 use object::Value;
 use object::status::Status;
-use registry::Registry;
+use registry::form::Stored;
+use registry::{Registry, convert};
 use serde_json::json;
 
 use crate::answer;
@@ -42,43 +44,68 @@ pub(crate) fn definitions(resource: &Resource) -> Value {
     show::column_definitions(show::columns(&resource.group, &resource.version, &resource.plural))
 }
 
-/// One object. In a watch only the first table says what its columns are.
-pub(crate) fn of_one(registry: &Registry, resource: &Resource, style: Style, object: Value, is_first: bool) -> Value {
-    let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+/// A table of one object. In a watch only the first one says what its columns are.
+pub(crate) fn text_of_one(
+    registry: &Registry,
+    resource: &Resource,
+    style: Style,
+    stored: &Stored,
+    is_first: bool,
+) -> Result<BytesMut, Status> {
     let definitions = if is_first { definitions(resource) } else { Value::Null };
-    table(style, definitions, rows(registry, resource, style, &[object], false), metadata)
+    let metadata = json!({"resourceVersion": stored.revision.0.to_string()});
+    let mut text = BytesMut::with_capacity(4096);
+    text.put_slice(head(style, &metadata, &definitions).as_bytes());
+    put_rows(&mut text, registry, resource, style, std::slice::from_ref(stored), false)?;
+    text.put_slice(b"]}");
+    Ok(text)
 }
 
 /// A bookmark carries its revision in a row without cells.
 pub(crate) fn of_bookmark(style: Style, metadata: &Value) -> Value {
     let object = answer::partial(&json!({"metadata": metadata}), style.version);
-    let rows = json!([{"cells": null, "object": object}]);
-    table(style, Value::Null, rows, json!({"resourceVersion": metadata["resourceVersion"]}))
-}
-
-fn table(style: Style, definitions: Value, rows: Value, metadata: Value) -> Value {
     json!({
-        "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": metadata,
-        "columnDefinitions": definitions, "rows": rows,
+        "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": {"resourceVersion": metadata["resourceVersion"]},
+        "columnDefinitions": null, "rows": [{"cells": null, "object": object}],
     })
 }
 
-/// The rows of a list, or of one object.
-pub(crate) fn rows(registry: &Registry, resource: &Resource, style: Style, objects: &[Value], is_list: bool) -> Value {
-    let now = registry.clock().now();
-    let objects: Vec<&Value> = objects.iter().collect();
-    let shown = show::rows(&resource.group, &resource.plural, &objects, is_list, now);
-    let rows = shown.into_iter().map(|row| {
-        let mut value = json!({"cells": row.cells});
+/// A table up to its first row.
+pub(crate) fn head(style: Style, metadata: &Value, definitions: &Value) -> String {
+    format!(
+        "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{}\",\"metadata\":{metadata},\"columnDefinitions\":{definitions},\"rows\":[",
+        style.version
+    )
+}
+
+/// The rows of a list or of one object, with commas between. Cells are made of trees; what stands beside them is cut from the
+/// stored bytes.
+pub(crate) fn put_rows(
+    text: &mut BytesMut,
+    registry: &Registry,
+    resource: &Resource,
+    style: Style,
+    stored: &[Stored],
+    is_list: bool,
+) -> Result<(), Status> {
+    let objects = stored.iter().map(|one| registry.decode_lean(resource, one)).collect::<Result<Vec<Value>, Status>>()?;
+    let shown = show::rows(&resource.group, &resource.plural, &objects.iter().collect::<Vec<_>>(), is_list, registry.clock().now());
+    for (i, row) in shown.into_iter().enumerate() {
+        text.put_slice(if i > 0 { b",{\"cells\":" } else { b"{\"cells\":" });
+        text.put_slice(Value::from(row.cells).to_string().as_bytes());
         if !row.conditions.is_null() {
-            value["conditions"] = row.conditions;
+            text.put_slice(b",\"conditions\":");
+            text.put_slice(row.conditions.to_string().as_bytes());
         }
+        text.put_slice(b",\"object\":");
+        let stored = &stored[row.object_idx];
         match style.include {
-            Include::Nothing => value["object"] = Value::Null,
-            Include::Metadata => value["object"] = answer::partial(objects[row.object_idx], style.version),
-            Include::Object => value["object"] = objects[row.object_idx].clone(),
+            Include::Nothing => text.put_slice(b"null"),
+            Include::Metadata => text.put_slice(&answer::partial_text(stored, style.version)),
+            Include::Object if convert::is_stored_form(resource) => answer::put_object(text, &answer::prefix(resource), stored),
+            Include::Object => text.put_slice(registry.decode(resource, stored)?.to_string().as_bytes()),
         }
-        value
-    });
-    rows.collect()
+        text.put_u8(b'}');
+    }
+    Ok(())
 }

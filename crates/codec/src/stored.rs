@@ -10,9 +10,12 @@
 //!
 //! Invariant: `stored` starts with `"`, and its metadata has no `resourceVersion`.
 
+use std::fmt;
+
 use bytes::Bytes;
 use object::key::GroupVersionKind;
 use serde::Serialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// What opens an item of a list whose items do not repeat the kind (every built-in one).
@@ -68,4 +71,41 @@ pub fn with_prefix(prefix: &str, revision: u64, stored: &[u8]) -> Vec<u8> {
 /// The whole object as a tree. Fails only on bytes that `encode` did not make.
 pub fn decode(kind: &GroupVersionKind, revision: u64, stored: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(&wire(kind, revision, stored))
+}
+
+/// The same without `metadata.managedFields`, which is passed over and never made.
+pub fn decode_lean(kind: &GroupVersionKind, revision: u64, stored: &[u8]) -> Result<Value, serde_json::Error> {
+    let text = wire(kind, revision, stored);
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    Lean(&["metadata", "managedFields"]).deserialize(&mut deserializer)
+}
+
+/// An object without what lies at a path.
+struct Lean(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Lean {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Lean {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            match self.0 {
+                [last] if name == *last => drop(members.next_value::<IgnoredAny>()?),
+                [first, rest @ ..] if name == *first => drop(map.insert(name, members.next_value_seed(Lean(rest))?)),
+                _ => drop(map.insert(name, members.next_value()?)),
+            }
+        }
+        Ok(Value::Object(map))
+    }
 }

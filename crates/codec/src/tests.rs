@@ -188,6 +188,10 @@ fn the_stored_form_is_cut_after_the_revision() {
         let mut expected = object.clone();
         expected["metadata"]["resourceVersion"] = json!("42");
         assert_eq!(stored::decode(&kind, 42, &bytes).unwrap(), expected);
+        assert_eq!(stored::decode_lean(&kind, 42, &bytes).unwrap(), expected);
+        let mut owned = object.clone();
+        owned["metadata"]["managedFields"] = json!([{"manager": "m"}]);
+        assert_eq!(stored::decode_lean(&kind, 42, &stored::encode(&owned)).unwrap(), expected);
         let item: Value = serde_json::from_slice(&stored::with_prefix(stored::ITEM_PREFIX, 42, &bytes)).unwrap();
         assert_eq!(item["metadata"], expected["metadata"]);
         assert!(item.get("kind").is_none());

@@ -123,6 +123,15 @@ impl Registry {
         Ok(object)
     }
 
+    /// The same without `managedFields`, the largest part of many objects and of no use to whoever shows them.
+    pub fn decode_lean(&self, resource: &Resource, stored: &Stored) -> Result<Value, Status> {
+        if !convert::is_stored_form(resource) {
+            return self.decode(resource, stored);
+        }
+        let unreadable = |e: serde_json::Error| Status::internal(format!("a stored object cannot be read: {e}"));
+        codec::stored::decode_lean(&resource.gvk(), stored.revision.0, &stored.bytes).map_err(unreadable)
+    }
+
     /// What is kept of a tree in the form of a resource.
     pub(crate) fn encode(&self, resource: &Resource, object: &Value) -> Result<Bytes, Status> {
         if convert::is_stored_form(resource) {
