@@ -1,7 +1,8 @@
-//! Lists in protobuf. The format says how long a list is before its first item, so a long one is encoded twice: once to be
-//! measured and once, piece by piece, while it is sent. Ten long lists at once then hold ten pieces and not ten lists.
+//! Lists in protobuf. The format says how long a list is before its first item, so items are measured before they are sent, piece
+//! by piece: ten long lists at once hold ten pieces and not ten lists. A record keeps a note of its length, so that it is measured
+//! for the first list only.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use codec::protobuf;
@@ -18,7 +19,7 @@ use crate::negotiate::Shape;
 const PIECE_LEN: usize = 64 * 1024;
 /// Messages made between two breaths: about a millisecond's work.
 const N_BETWEEN_BREATHS: usize = 100;
-/// Shorter lists are encoded once and sent whole.
+/// Shorter lists are sent whole.
 const WHOLE_LEN_MAX: usize = 256 * 1024;
 
 /// A list on its way.
@@ -43,24 +44,19 @@ impl MessageList {
     }
 
     pub(crate) async fn body(mut self) -> Result<Body, Status> {
-        let mut gathered = Vec::new();
         let mut items_len = 0;
         for i in 0..self.listing.list.records.len() {
             if i > 0 && i % N_BETWEEN_BREATHS == 0 {
                 tokio::task::yield_now().await;
             }
-            self.make(i)?;
-            items_len += protobuf::item_len(self.message.len());
-            if items_len <= WHOLE_LEN_MAX {
-                protobuf::put_item(&mut gathered, &self.message);
-            }
+            items_len += protobuf::item_len(self.measure(i)?);
         }
         let head = Bytes::from(self.head(items_len));
-        let tail = Bytes::from_static(protobuf::TAIL);
         if items_len <= WHOLE_LEN_MAX {
-            return Ok(Body::Pieces(VecDeque::from([head, gathered.into(), tail])));
+            let pieces = std::iter::once(head).chain(std::iter::from_fn(|| self.next()));
+            return Ok(Body::Pieces(pieces.collect()));
         }
-        let len = head.len() + items_len + tail.len();
+        let len = head.len() + items_len;
         let pieces = stream::unfold((Some(head), self), |(head, mut list)| async move {
             if let Some(head) = head {
                 return Some((head, (None, list)));
@@ -70,6 +66,20 @@ impl MessageList {
             list.next().map(|piece| (piece, (None, list)))
         });
         Ok(Body::long_stream(pieces, len))
+    }
+
+    /// The length of one item's message.
+    fn measure(&mut self, i: usize) -> Result<usize, Status> {
+        let record = Arc::clone(&self.listing.list.records[i]);
+        let is_noted = self.messages.is_of_stored_form();
+        if let Some(len) = record.note.get().filter(|_| is_noted) {
+            return Ok(len as usize);
+        }
+        self.make(i)?;
+        if is_noted {
+            record.note.set(u32::try_from(self.message.len()).unwrap_or(0));
+        }
+        Ok(self.message.len())
     }
 
     fn head(&self, items_len: usize) -> Vec<u8> {

@@ -49,6 +49,11 @@ impl Messages {
         Some(Messages { catalog, kind, type_id, part, transcoder: Transcoder::default(), text: BytesMut::new() })
     }
 
+    /// The one message that an object as it is stored has.
+    pub(crate) fn is_of_stored_form(&self) -> bool {
+        self.part == Part::Whole
+    }
+
     /// Puts an object's message behind what `out` has.
     pub(crate) fn put(&mut self, registry: &Registry, resource: &Resource, stored: &Stored, out: &mut Vec<u8>) -> Result<(), Status> {
         if self.part == Part::Converted {

@@ -36,12 +36,15 @@ pub struct Type {
     pub wire: Vec<Wire>,
     /// Positions of the fields in the order of their names.
     by_name: Vec<u16>,
+    /// The heads of those names.
+    heads: Vec<u64>,
 }
 
 impl Type {
     pub fn new(name: &str, fields: Vec<Field>) -> Self {
         let mut by_name: Vec<u16> = (0..fields.len() as u16).collect();
         by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
+        let heads = by_name.iter().map(|i| head(fields[usize::from(*i)].name.as_bytes())).collect();
         Type {
             name: name.to_owned(),
             fields,
@@ -50,6 +53,7 @@ impl Type {
             unions: None,
             wire: Vec::new(),
             by_name,
+            heads,
         }
     }
 
@@ -60,16 +64,30 @@ impl Type {
 
     /// The position in `fields`. `place` makes a walk through names in their order cheap; any other order is right too.
     pub fn position(&self, name: &[u8], place: &mut Place) -> Option<usize> {
-        let name_at = |at: usize| self.by_name.get(at).map(|i| self.fields[usize::from(*i)].name.as_bytes());
-        while name_at(place.0).is_some_and(|next| next < name) {
-            place.0 += 1;
+        let wanted = head(name);
+        let is_behind = place.0 > 0 && self.heads[place.0 - 1] >= wanted;
+        let mut at = if is_behind { 0 } else { place.0 };
+        while self.heads.get(at).is_some_and(|head| *head < wanted) {
+            at += 1;
         }
-        if name_at(place.0) != Some(name) {
-            place.0 = self.by_name.binary_search_by(|i| self.fields[usize::from(*i)].name.as_bytes().cmp(name)).ok()?;
+        while self.heads.get(at) == Some(&wanted) {
+            let field = usize::from(self.by_name[at]);
+            at += 1;
+            if self.fields[field].name.as_bytes() == name {
+                place.0 = at;
+                return Some(field);
+            }
         }
-        place.0 += 1;
-        Some(usize::from(self.by_name[place.0 - 1]))
+        None
     }
+}
+
+/// The first eight bytes of a name, in the order of names: mostly enough to tell it from others.
+fn head(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let len = name.len().min(8);
+    bytes[..len].copy_from_slice(&name[..len]);
+    u64::from_be_bytes(bytes)
 }
 
 /// How far a walk through the names of a type has come.

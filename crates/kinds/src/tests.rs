@@ -106,3 +106,23 @@ fn inline_structs_are_messages_on_the_wire() {
     assert!(parts.len() > 25);
     assert!(parts.windows(2).all(|pair| pair[0].tag() < pair[1].tag()));
 }
+
+#[test]
+fn fields_are_found_in_any_order() {
+    for ty in &crate::builtin().types {
+        let mut names: Vec<&str> = ty.fields.iter().map(|f| f.name.as_str()).collect();
+        let check = |names: &[&str]| {
+            let mut place = crate::Place::default();
+            for name in names {
+                let found = ty.position(name.as_bytes(), &mut place).map(|at| ty.fields[at].name.as_str());
+                assert_eq!(found, Some(*name), "{}", ty.name);
+                assert_eq!(ty.position(format!("{name}?").as_bytes(), &mut place), None, "{}", ty.name);
+            }
+        };
+        check(&names);
+        names.sort_unstable();
+        check(&names);
+        names.reverse();
+        check(&names);
+    }
+}

@@ -24,6 +24,7 @@ mod writer;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 
@@ -45,7 +46,39 @@ pub struct Record {
     pub created: Revision,
     pub modified: Revision,
     pub lease: Option<LeaseId>,
+    pub note: Note,
 }
+
+/// A number that readers may leave on a record, to spare the next one a calculation. It goes with the record, is never written
+/// down, and means nothing to the store.
+#[derive(Debug, Default)]
+pub struct Note(AtomicU32);
+
+impl Note {
+    pub fn get(&self) -> Option<u32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|n| *n > 0)
+    }
+
+    /// Zero is as good as nothing.
+    pub fn set(&self, n: u32) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Note {
+    fn clone(&self) -> Self {
+        Note(AtomicU32::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// Records are the same whatever was noted on them.
+impl PartialEq for Note {
+    fn eq(&self, _: &Note) -> bool {
+        true
+    }
+}
+
+impl Eq for Note {}
 
 /// What must hold for a key, or the whole transaction is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::leases::Leases;
 use crate::log::{Log, View};
 use crate::store::Shared;
 use crate::tree::Tree;
-use crate::{Error, Event, Expect, HistoryLimits, LeaseId, Op, Outcome, Record, Revision, Write};
+use crate::{Error, Event, Expect, HistoryLimits, LeaseId, Note, Op, Outcome, Record, Revision, Write};
 
 /// As etcd's limit of a request: clients' own limits were chosen with it in mind.
 pub(crate) const VALUE_BYTES_MAX: usize = 1536 << 10;
@@ -265,7 +265,7 @@ impl Writer {
                         Some(old) => (old.key.clone(), old.created),
                         None => (write.key.clone(), revision),
                     };
-                    Some(Arc::new(Record { key, value, created, modified: revision, lease }))
+                    Some(Arc::new(Record { key, value, created, modified: revision, lease, note: Note::default() }))
                 }
             };
             let key = previous.as_ref().map_or(write.key, |old| old.key.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::writer::Change;
-use crate::{LeaseId, Record, Revision};
+use crate::{LeaseId, Note, Record, Revision};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry<'a> {
@@ -64,7 +64,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn of_record(record: &'a Record) -> Self {
-        let Record { key, value, created, modified, lease } = record;
+        let Record { key, value, created, modified, lease, note: _ } = record;
         Entry::Put { key, value, created: *created, modified: *modified, lease: *lease }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Entry<'a> {
     pub(crate) fn into_record(self, known: Option<&Arc<str>>) -> Option<Record> {
         let Entry::Put { key, value, created, modified, lease } = self else { return None };
         let key = known.cloned().unwrap_or_else(|| key.into());
-        Some(Record { key, value: Bytes::copy_from_slice(value), created, modified, lease })
+        Some(Record { key, value: Bytes::copy_from_slice(value), created, modified, lease, note: Note::default() })
     }
 }
 
