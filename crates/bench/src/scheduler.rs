@@ -12,7 +12,7 @@ use scheduling::{Cluster, Decision, Options, PodInfo};
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::lab::{Lab, PATIENCE, timed};
+use crate::lab::{Lab, PATIENCE};
 use crate::load::{self, Answered, Turn};
 use crate::table::{Bar, Row};
 
@@ -28,14 +28,22 @@ pub(crate) fn alone(_: &Lab) -> Result<Vec<Row>> {
         cluster.set_node(&serde_json::from_value::<Node>(node(i))?);
     }
     let pods = (0..N_PODS_ALONE).map(|i| Ok(serde_json::from_value::<Pod>(pod(i))?)).collect::<Result<Vec<_>>>()?;
-    let (seconds, n_bound) = timed(|| {
-        let bound = pods.iter().filter(|p| matches!(cluster.schedule(&Arc::new(PodInfo::compile(p))), Decision::Bind { .. }));
-        Ok(bound.count())
-    })?;
+    let cpu = own_cpu_seconds()?;
+    let bound = pods.iter().filter(|p| matches!(cluster.schedule(&Arc::new(PodInfo::compile(p))), Decision::Bind { .. }));
+    let n_bound = bound.count();
+    let seconds = own_cpu_seconds()? - cpu;
     if n_bound != N_PODS_ALONE {
         return Err(format!("{n_bound} of {N_PODS_ALONE} pods found a node").into());
     }
-    Ok(vec![Row::new("scheduler alone, 5,000 nodes", "pods/s", None, Bar::AtLeast(5_000.0), N_PODS_ALONE as f64 / seconds)])
+    let rate = N_PODS_ALONE as f64 / seconds;
+    Ok(vec![Row::new("scheduler alone, 5,000 nodes: pods a second of one core", "/s", None, Bar::AtLeast(5_000.0), rate)])
+}
+
+/// What this thread has had of a core, which others on the machine do not change.
+fn own_cpu_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds: f64 = text.split_whitespace().next().ok_or("no time in schedstat")?.parse()?;
+    Ok(nanoseconds / 1e9)
 }
 
 async fn create_pod(turn: Turn) -> Answered {

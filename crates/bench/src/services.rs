@@ -32,7 +32,7 @@ fn address(i: usize) -> String {
 
 /// A service and its slice each have two numbers in their addresses, so that nobody has to ask for them.
 fn cluster_ip(i: usize) -> String {
-    format!("10.100.{}.{}", i / 200, i % 200 + 1)
+    format!("10.96.{}.{}", 100 + i / 200, i % 200 + 1)
 }
 
 fn service(i: usize) -> Value {
