@@ -37,8 +37,10 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::options::ServerOptions;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    // The same program is the shim of each pod; that must come before threads, signals and everything else.
     // The same program is the shim of each pod; that must be known before threads, signals and everything else.
     oci_runtime::shim::become_shim_if_asked();
     let cli = Cli::parse();
