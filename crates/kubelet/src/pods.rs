@@ -206,16 +206,9 @@ impl Supervisor {
     }
 
     fn refuse(&self, handle: &Handle, refusal: Refusal) {
-        let reason: &'static str = match refusal.reason.as_str() {
-            "OutOfpods" => "OutOfpods",
-            "OutOfcpu" => "OutOfcpu",
-            "OutOfmemory" => "OutOfmemory",
-            "Evicted" => "Evicted",
-            _ => "OutOfephemeral-storage",
-        };
-        self.node.tell(&handle.pod, &Note::warning(reason, refusal.message.clone()));
+        self.node.tell(&handle.pod, &Note::warning(refusal.reason, refusal.message.clone()));
         let message = format!("Pod was rejected: {}", refusal.message);
-        let eviction = Eviction { reason: refusal.reason, message, grace_seconds: Some(0), is_disruption: false };
+        let eviction = Eviction { reason: refusal.reason.to_owned(), message, grace_seconds: Some(0), is_disruption: false };
         handle.mailbox.put_eviction(eviction);
     }
 

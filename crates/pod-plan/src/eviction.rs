@@ -96,7 +96,7 @@ pub fn refusal(pod: &BoundPod, is_short_of_memory: bool, is_short_of_disk: bool)
     }
     let named = [(is_short_of_disk, "DiskPressure"), (is_short_of_memory, "MemoryPressure")];
     let conditions: Vec<&str> = named.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
-    Some(Refusal { reason: "Evicted".to_owned(), message: format!("The node had condition: [{}]. ", conditions.join(" ")) })
+    Some(Refusal { reason: "Evicted", message: format!("The node had condition: [{}]. ", conditions.join(" ")) })
 }
 
 #[cfg(test)]
