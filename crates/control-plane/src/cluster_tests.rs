@@ -5,7 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::TokenReview;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Event, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Event, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use object::key::ObjectKey;
@@ -118,6 +120,19 @@ fn quotas_let_in_what_fits_and_no_more() {
         let all = futures_util::future::join_all((0..12).map(|_| api.create(&small))).await;
         assert_eq!(all.iter().filter(|answer| answer.is_ok()).count(), 3);
         house.until::<ResourceQuota>("full", used("3")).await;
+
+        let labels = json!({"app": "more"});
+        let resources = json!({"requests": {"cpu": "100m"}});
+        let spec = json!({"containers": [{"name": "c", "image": "a", "resources": resources}]});
+        let spec = json!({"replicas": 2, "selector": labels, "template": {"metadata": {"labels": labels}, "spec": spec}});
+        house.create::<ReplicationController>(json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})).await;
+        let has_failed = |all: &[Arc<ReplicationController>]| {
+            let conditions = all.iter().flat_map(|c| c.status.iter()).flat_map(|s| s.conditions.iter().flatten());
+            conditions.into_iter().any(|c| c.type_ == "ReplicaFailure" && c.reason.as_deref() == Some("FailedCreate"))
+        };
+        house.until::<ReplicationController>("it says why", has_failed).await;
+        house.patch::<ReplicationController>(&web(), json!({"spec": {"replicas": 0}})).await;
+        house.until::<ReplicationController>("nothing fails", |all| !has_failed(all)).await;
     });
 }
 

@@ -46,8 +46,9 @@ enum Seen {
     Anyway,
 }
 
-/// Carries out changes in their order, up to `WRITES_AT_ONCE_MAX` at a time. Stops after a batch with a refusal;
-/// with `is_careful` the batches begin at one and double (upstream: slow start), so that a full quota costs few requests.
+/// Carries out changes in their order, up to `WRITES_AT_ONCE_MAX` at a time. After a batch with a refusal only statuses are still
+/// written: they tell how things stand, and what stands still is to be told most of all. With `is_careful` the batches begin at one
+/// and double (upstream: slow start), so that a full quota costs few requests.
 pub(crate) async fn carry_out(client: &Client, changes: Vec<Change>, is_careful: bool) -> Vec<(Change, Outcome)> {
     let mut outcomes = Vec::with_capacity(changes.len());
     let mut batch_size = if is_careful { 1 } else { WRITES_AT_ONCE_MAX };
@@ -60,6 +61,8 @@ pub(crate) async fn carry_out(client: &Client, changes: Vec<Change>, is_careful:
         let first_of_batch = outcomes.len();
         outcomes.extend(carry_out_batch(client, batch).await);
         if outcomes[first_of_batch..].iter().any(|(_, outcome)| matches!(outcome, Outcome::Refused(_))) {
+            let told = rest.filter(|change| matches!(change.write, Write::UpdateStatus { .. })).collect();
+            outcomes.extend(carry_out_batch(client, told).await);
             return outcomes;
         }
         batch_size = (batch_size * 2).min(WRITES_AT_ONCE_MAX);
