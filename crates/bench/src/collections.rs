@@ -1,6 +1,6 @@
 //! Ten thousand ConfigMaps and ten thousand pods: what they cost to keep, to list and to delete.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::Client;
@@ -20,6 +20,7 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const N_REPEATS: usize = 5;
 const N_AT_ONCE: usize = 10;
+const SETTLING: Duration = Duration::from_secs(15);
 
 async fn create_config_map(turn: Turn) -> Answered {
     turn.client.create(CONFIG_MAPS, &load::config_map(&format!("o-{}", turn.i))).await
@@ -53,6 +54,8 @@ pub(crate) fn all(lab: &Lab) -> Result<Vec<Row>> {
     let filled = lab.server_mebibytes("VmRSS")?;
     // Upstream was measured after a restart.
     lab.restart()?;
+    // The controllers read everything anew, after `up` has answered.
+    std::thread::sleep(SETTLING);
     let client = lab.client()?;
     lab.runtime.block_on(drain(&client, Method::GET, "/version", JSON))?;
     let restarted = lab.server_mebibytes("VmRSS")?;

@@ -96,5 +96,7 @@ fn measure(coracle: PathBuf, names: &[String]) -> Result<()> {
         lab.clear()?;
     }
     println!("{}", table::render(&rows));
+    let n_missed = rows.iter().filter(|row| row.is_missed()).count();
+    println!("{n_missed} of {} rows miss their bar.", rows.len());
     Ok(())
 }
