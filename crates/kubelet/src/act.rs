@@ -3,10 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use client::Api;
 use jiff::Timestamp;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use object::key::ObjectKey;
 use oci_runtime::runtime::Error;
 use oci_runtime::spec::{ContainerId, SandboxId};
 use oci_runtime::status::SandboxState;
+use pod_plan::container_status;
 use pod_plan::effect::{Effect, Failure, Note, Outcome};
 use pod_plan::pod::BoundPod;
 use pod_plan::probe::{self, Verdict};
@@ -67,6 +71,7 @@ impl Action {
 
     async fn create_sandbox(&self, attempt: u32) -> Result<(), Failure> {
         let (node, pod) = (&self.node, &self.pod);
+        self.check_runtime_class().await.map_err(|text| Failure::new("", text))?;
         let resolv_conf = crate::resolver::resolv_conf(&node.config, pod);
         let config = recipe::sandbox(&node.config, pod, attempt, resolv_conf);
         let id = node.runtime.run_pod_sandbox(config).await.map_err(|e| Failure::new("", told(&e)))?;
@@ -80,6 +85,18 @@ impl Action {
         }
         locked(&self.known).sandboxes.push(id);
         Ok(())
+    }
+
+    /// A class names the handler that is to run the pod; this node has one.
+    async fn check_runtime_class(&self) -> Result<(), String> {
+        const HANDLERS: [&str; 3] = ["", "runc", container_status::RUNTIME];
+        let Some(name) = self.pod.spec.runtime_class_name.as_deref().filter(|name| !name.is_empty()) else { return Ok(()) };
+        let found = Api::<RuntimeClass>::new(&self.node.client).find(&ObjectKey::cluster(name)).await;
+        let class = found.map_err(|e| e.to_string())?.ok_or_else(|| format!("RuntimeClass {name:?} not found"))?;
+        if HANDLERS.contains(&class.handler.as_str()) {
+            return Ok(());
+        }
+        Err(format!("failed to get sandbox runtime: no runtime for {:?} is configured", class.handler))
     }
 
     async fn attach(&self, id: &SandboxId) -> Result<(), String> {

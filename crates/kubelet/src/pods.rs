@@ -12,8 +12,9 @@ use oci_runtime::status::SandboxStatus;
 use pod_plan::admission::{self, Refusal};
 use pod_plan::effect::Note;
 use pod_plan::eviction;
-use pod_plan::memory::Eviction;
+use pod_plan::memory::{Cause, Eviction};
 use pod_plan::pod::BoundPod;
+use pod_plan::sysctl;
 use reconcile::{Cache, Changed};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -168,17 +169,15 @@ impl Supervisor {
         self.pods.all().into_iter().map(|h| h.pod).filter(|pod| !is_over(pod)).collect()
     }
 
-    /// Is there room for it beside those that may run?
+    /// Will the node take it: is it allowed, and is there room beside those that may run?
     fn refusal(&self, pod: &BoundPod) -> Option<Refusal> {
         let (memory, disk) = {
             let health = self.health.borrow();
             (health.has_memory_pressure, health.has_disk_pressure)
         };
-        let under_pressure = eviction::refusal(pod, memory, disk);
-        if under_pressure.is_some() {
-            return under_pressure;
-        }
-        admission::refusal(pod, self.active().iter().map(AsRef::as_ref), &self.node.config.allocatable())
+        eviction::refusal(pod, memory, disk)
+            .or_else(|| sysctl::refusal(pod))
+            .or_else(|| admission::refusal(pod, self.active().iter().map(AsRef::as_ref), &self.node.config.allocatable()))
     }
 
     /// With what it was granted; its wishes may have to wait.
@@ -208,7 +207,7 @@ impl Supervisor {
     fn refuse(&self, handle: &Handle, refusal: Refusal) {
         self.node.tell(&handle.pod, &Note::warning(refusal.reason, refusal.message.clone()));
         let message = format!("Pod was rejected: {}", refusal.message);
-        let eviction = Eviction { reason: refusal.reason.to_owned(), message, grace_seconds: Some(0), is_disruption: false };
+        let eviction = Eviction { reason: refusal.reason.to_owned(), message, grace_seconds: Some(0), cause: Cause::Refusal };
         handle.mailbox.put_eviction(eviction);
     }
 

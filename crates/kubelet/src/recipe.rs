@@ -12,7 +12,7 @@ use pod_plan::expand::expand;
 use pod_plan::pod::BoundPod;
 use pod_plan::resize::effective;
 use pod_plan::resources::{self, Cgroup};
-use pod_plan::{host_name, security};
+use pod_plan::{host_name, security, sysctl};
 
 use crate::config::Config;
 use crate::observe::{
@@ -49,7 +49,7 @@ pub(crate) fn sandbox(config: &Config, pod: &BoundPod, attempt: u32, resolv_conf
             },
             users: None,
         },
-        sysctls: sysctls.map(|s| (s.name.clone(), s.value.clone())).collect(),
+        sysctls: sysctls.map(|s| (sysctl::normal_name(&s.name), s.value.clone())).collect(),
         cgroup_parent: format!("{}/{}", config.cgroup_root, pod.uid),
         resources: cgroup(&resources::pod_cgroup(pod)),
         log_directory: config.log_dir.join(log_folder(pod)),

@@ -41,6 +41,7 @@ pub mod image_name;
 pub mod references;
 pub mod resources;
 pub mod security;
+pub mod sysctl;
 pub mod trust;
 pub mod volume_files;
 

@@ -152,8 +152,17 @@ pub struct Eviction {
     pub reason: String,
     pub message: String,
     pub grace_seconds: Option<i64>,
-    /// A `DisruptionTarget` condition tells controllers that the pod is not to blame.
-    pub is_disruption: bool,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The node never took it.
+    Refusal,
+    /// Its own doing: its deadline, its limits.
+    Own,
+    /// It is not to blame; a `DisruptionTarget` condition tells controllers so.
+    Disruption,
 }
 
 /// How long a failed step waits before it is tried again. Upstream's pod worker takes 10 to 15 s.

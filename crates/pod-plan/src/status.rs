@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::condition;
 use crate::container_status;
-use crate::memory::Eviction;
+use crate::memory::{Cause, Eviction};
 use crate::phase::{self, Phase};
 use crate::resize;
 use crate::resources;
@@ -24,7 +24,7 @@ pub(crate) fn eviction(view: &View, now: Timestamp) -> Option<Eviction> {
         reason: "DeadlineExceeded".to_owned(),
         message: "Pod was active on the node longer than the specified deadline".to_owned(),
         grace_seconds: None,
-        is_disruption: false,
+        cause: Cause::Own,
     })
 }
 
@@ -77,7 +77,7 @@ pub fn status(view: &View, now: Timestamp) -> PodStatus {
         // Whoever waits for the end must not see it before nothing runs.
         (phase, reason, message) = (was, before.reason.clone(), before.message.clone());
     }
-    let is_disruption = is_down && eviction.as_ref().is_some_and(|e| e.is_disruption);
+    let is_disruption = is_down && eviction.as_ref().is_some_and(|e| e.cause == Cause::Disruption);
     let mut conditions = condition::conditions(view, &statuses, phase, is_disruption.then(|| eviction.as_ref().map_or("", |e| &e.message)));
     date(&mut conditions, before.conditions.as_deref().unwrap_or_default(), now);
     let start_time = before.start_time.clone().or_else(|| view.pod.status.start_time.clone());
@@ -98,7 +98,24 @@ pub fn status(view: &View, now: Timestamp) -> PodStatus {
         ..PodStatus::default()
     };
     add_addresses(view, before, &mut status);
+    if eviction.is_some_and(|e| e.cause == Cause::Refusal) && view.instances.is_empty() {
+        return refused(view, status);
+    }
     status
+}
+
+/// Upstream says no more of a pod it does not take than that and why.
+fn refused(view: &View, status: PodStatus) -> PodStatus {
+    PodStatus {
+        phase: status.phase,
+        reason: status.reason,
+        message: status.message,
+        start_time: status.start_time,
+        qos_class: status.qos_class,
+        observed_generation: status.observed_generation,
+        conditions: view.pod.status.conditions.clone(),
+        ..PodStatus::default()
+    }
 }
 
 fn may_run(view: &View) -> bool {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::{Value, json};
 
 use crate::effect::{Effect, Failure, Note, Outcome};
-use crate::memory::{Eviction, Memory};
+use crate::memory::{Cause, Eviction, Memory};
 use crate::plan::plan;
 use crate::pod::BoundPod;
 use crate::probe::{Kind, Verdict};
@@ -242,9 +242,17 @@ impl Host {
                 names.iter().for_each(|name| self.exit(name, 255));
                 self.sandboxes[0].is_ready = false;
             }
-            ["evict", message @ ..] => {
+            ["refuse", message @ ..] => {
                 self.memory.eviction =
-                    Some(Eviction { reason: "Evicted".into(), message: message.join(" "), grace_seconds: Some(0), is_disruption: true });
+                    Some(Eviction { reason: "OutOfcpu".into(), message: message.join(" "), grace_seconds: Some(0), cause: Cause::Refusal });
+            }
+            ["evict", message @ ..] => {
+                self.memory.eviction = Some(Eviction {
+                    reason: "Evicted".into(),
+                    message: message.join(" "),
+                    grace_seconds: Some(0),
+                    cause: Cause::Disruption,
+                });
             }
             // A new process over what runs: all memory is lost but what the API shows.
             ["restart"] => self.memory = Memory { reported: self.pod.status.clone(), ..Memory::default() },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use object::quantity::{Format, Quantity};
 use oci_runtime::status::{ContainerState, SandboxState};
 use pod_plan::eviction;
+use pod_plan::memory::Cause;
 use tokio::time::Instant;
 
 use super::images::UsedImages;
@@ -21,6 +22,8 @@ const MEMORY_KEPT_BYTES: i64 = 100 << 20;
 /// Upstream's of `nodefs.available` is a tenth alone. A tenth of a large disk is no emergency, so that both must hold here.
 const DISK_KEPT_PERCENT: i64 = 10;
 const DISK_KEPT_BYTES: i64 = 5 << 30;
+/// The end of a pod that uses less would help nobody.
+const DISK_WORTH_BYTES: i64 = 1 << 20;
 /// Upstream: a pressure is believed to last this long after it was seen.
 const PRESSURE_LASTS: Duration = Duration::from_secs(300);
 
@@ -72,7 +75,7 @@ fn evict_for_memory(agent: &Agent, available: i64) {
     let ranked = pods.iter().filter_map(|h| Some((eviction::rank(&h.pod, eviction::MEMORY, working_set(agent, h)?)?, h)));
     let Some((_, handle)) = ranked.max_by(|a, b| a.0.cmp(&b.0)) else { return };
     tracing::warn!(namespace = handle.pod.namespace, name = handle.pod.name, "evicting a pod: memory runs out");
-    storage::evict(agent, handle, eviction::message(eviction::MEMORY, bytes(MEMORY_KEPT_BYTES), bytes(available)), true);
+    storage::evict(agent, handle, eviction::message(eviction::MEMORY, bytes(MEMORY_KEPT_BYTES), bytes(available)), Cause::Disruption);
 }
 
 async fn evict_for_disk(agent: &Agent, threshold: i64, left: i64) {
@@ -80,11 +83,14 @@ async fn evict_for_disk(agent: &Agent, threshold: i64, left: i64) {
     let mut ranked = Vec::new();
     for handle in pods.iter().filter(|h| is_running(agent, h)) {
         let used = i64::try_from(storage::usage(agent, handle).await.total()).unwrap_or(i64::MAX);
+        if used < DISK_WORTH_BYTES {
+            continue;
+        }
         ranked.extend(eviction::rank(&handle.pod, eviction::STORAGE, used).map(|rank| (rank, handle)));
     }
     let Some((_, handle)) = ranked.into_iter().max_by(|a, b| a.0.cmp(&b.0)) else { return };
     tracing::warn!(namespace = handle.pod.namespace, name = handle.pod.name, "evicting a pod: the disk is full");
-    storage::evict(agent, handle, eviction::message(eviction::STORAGE, bytes(threshold), bytes(left)), true);
+    storage::evict(agent, handle, eviction::message(eviction::STORAGE, bytes(threshold), bytes(left)), Cause::Disruption);
 }
 
 fn is_running(agent: &Agent, handle: &Handle) -> bool {

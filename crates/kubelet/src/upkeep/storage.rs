@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_runtime::status::ContainerStatus;
 use pod_plan::effect::Note;
 use pod_plan::eviction::{self, DiskUsage};
-use pod_plan::memory::Eviction;
+use pod_plan::memory::{Cause, Eviction};
 
 use crate::agent::Agent;
 use crate::disk::empty_dir;
@@ -20,14 +20,13 @@ pub(super) async fn evict_over_limits(agent: &Agent) {
         let usage = usage(agent, handle).await;
         let Some(message) = eviction::over_limit(&handle.pod, &usage) else { continue };
         tracing::info!(namespace = handle.pod.namespace, name = handle.pod.name, message, "evicting a pod");
-        evict(agent, handle, message, false);
+        evict(agent, handle, message, Cause::Own);
     }
 }
 
-/// `is_disruption`: the pod is not to blame.
-pub(super) fn evict(agent: &Agent, handle: &Handle, message: String, is_disruption: bool) {
+pub(super) fn evict(agent: &Agent, handle: &Handle, message: String, cause: Cause) {
     agent.node.tell(&handle.pod, &Note::warning("Evicted", message.clone()));
-    let eviction = Eviction { reason: "Evicted".to_owned(), message, grace_seconds: Some(0), is_disruption };
+    let eviction = Eviction { reason: "Evicted".to_owned(), message, grace_seconds: Some(0), cause };
     agent.pods.evict(&handle.pod.uid, eviction);
 }
 

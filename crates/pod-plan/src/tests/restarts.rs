@@ -1,9 +1,9 @@
-//! Stories of containers that the node itself stops while their pod goes on.
+//! Stories of containers that the node itself stops, and of a pod that it does not take.
 
 use expect_test::expect;
 use serde_json::json;
 
-use super::check;
+use super::{Host, check};
 
 /// Upstream: the wait counts from the run before, which had ended when the node decided; see `restart::wait_counts_from`.
 #[test]
@@ -64,4 +64,14 @@ fn what_the_node_stops_waits_for_the_run_before() {
               stop web4, kill in 30s
         "#]],
     );
+}
+
+#[test]
+fn a_pod_that_is_not_taken_says_only_why() {
+    let mut host = Host::new(json!({"containers": [{"name": "web", "image": "i"}]}));
+    host.step("refuse no room");
+    host.settle();
+    let status = &host.memory.reported;
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+    assert_eq!((&status.container_statuses, &status.conditions), (&None, &None));
 }
