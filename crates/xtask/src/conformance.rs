@@ -24,10 +24,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cluster::{Cluster, Profile};
+use cluster::Cluster;
 use program::Programs;
 use reading::{Outcome, Spec};
 use suite::{Judge, Part};
+
+use crate::binary::{self, Profile};
 
 pub(crate) const USAGE: &str = "cargo xtask conformance [--focus RE] [--skip RE] [--sig NAME] [--procs N] [--parallel | --serial | --fast] [--against KUBECONFIG | --coracle PROGRAM] [--record | --read REPORT]
     --parallel, --serial
@@ -94,7 +96,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         None => {
             let coracle = match &options.coracle {
                 Some(program) => program.canonicalize().map_err(|e| format!("--coracle {}: {e}", program.display()))?,
-                None => cluster::build(if options.is_fast { Profile::Debug } else { Profile::Release })?,
+                None => binary::build(if options.is_fast { Profile::Debug } else { Profile::Release })?,
             };
             if !options.is_fast {
                 images::build(&coracle, &cache)?;

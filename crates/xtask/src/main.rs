@@ -1,19 +1,23 @@
 //! Chores of the house: `cargo xtask ci` is what continuous integration runs.
 
 mod bench;
+mod binary;
 mod ci;
+mod clients;
 mod conformance;
 mod gen_facts;
+mod guest;
 mod record_validation;
 
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask ci | clients | bench [MEASURE...] | conformance OPTIONS | differential OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
+    "usage: cargo xtask ci | clients | guest [--debug | --release] | bench [MEASURE...] | conformance OPTIONS | differential OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
        | record-validation KUBECONFIG [GROUP...]
   ci           install what tests need, check the formatting, run all tests
-  clients      fetch the real kubectl and Helm into target/clients
+  clients      fetch real clients into target/clients: kubectl, Helm, Python, JavaScript, client-go
   bench        build for release and print the table of measures beside upstream's figures (root; docs/BENCHMARKS.md)
+  guest        a stock kernel under emulation: cgroup v2, a power cut, what a kernel may lack
   conformance  judge coracle by upstream's suite
   differential ask a kube-apiserver and coracle the same and show what differs; any option it does not know shows how
   gen-facts    renew the committed fact tables, once per Kubernetes minor
@@ -27,8 +31,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["ci"] => ci::run(),
-        ["clients"] => ci::fetch_clients(),
+        ["clients"] => clients::fetch(),
         ["bench", ref measures @ ..] => bench::run(measures),
+        ["guest"] => guest::run(binary::Profile::Optimised),
+        ["guest", "--debug"] => guest::run(binary::Profile::Debug),
+        ["guest", "--release"] => guest::run(binary::Profile::Release),
         ["conformance", ref options @ ..] => conformance::run(options),
         ["differential", ref options @ ..] => ci::cargo(&[&["run", "--quiet", "--package", "differential", "--"], options].concat()),
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {

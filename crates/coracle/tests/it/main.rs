@@ -1,5 +1,6 @@
 //! Whole clusters, seen from outside: the real binary, real containers, the real kubectl.
 
+mod clients;
 mod lab;
 mod life;
 mod nodes;

@@ -23,13 +23,6 @@ struct Own {
     server: Host,
 }
 
-/// Times beside upstream's mean something only of a release; the fast lane takes what tests have built already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
-    Debug,
-    Release,
-}
-
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a user writes who has a mirror of everything and a login for one registry.
@@ -136,21 +129,4 @@ impl Drop for Running {
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
-}
-
-pub(crate) fn build(profile: Profile) -> Result<PathBuf, String> {
-    println!("building coracle …");
-    let release = (profile == Profile::Release).then_some("--release");
-    match Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "coracle"]).args(release).status() {
-        Ok(status) if status.success() => coracle(profile),
-        Ok(status) => Err(format!("`cargo build` ended with {status}")),
-        Err(error) => Err(format!("cargo cannot be run: {error}")),
-    }
-}
-
-/// Builds name their target, so the folder between is the host's triple.
-fn coracle(profile: Profile) -> Result<PathBuf, String> {
-    let name = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let path = Path::new("target").join(name).join(if profile == Profile::Release { "release" } else { "debug" }).join("coracle");
-    path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))
 }
