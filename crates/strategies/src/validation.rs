@@ -9,6 +9,7 @@ pub(crate) mod batch;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod core;
+pub(crate) mod devices;
 pub(crate) mod discovery;
 pub(crate) mod flow;
 pub(crate) mod networking;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
 use crate::validation::core::events;
-use crate::validation::{autoscaling, cluster, flow, policies, rbac};
+use crate::validation::{autoscaling, cluster, devices, flow, policies, rbac};
 
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -39,11 +39,20 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { name: NameRule::PathSegment, ..Row::new(RBAC, "rolebindings").checked(rbac::validate_binding, rbac::validate_binding_update) },
     Row { name: NameRule::PathSegment, ..Row::new(RBAC, "roles").checked(rbac::validate_role, rbac::validate_role_update) },
-    Row::new(RESOURCE, "deviceclasses").with_generation(),
-    Row { status_metadata: StatusMetadata::Kept, update: Some(restamp_taint), ..Row::new(RESOURCE, "devicetaintrules").with_generation() },
-    Row { status_metadata: StatusMetadata::Kept, ..Row::new(RESOURCE, "resourceclaims") },
-    Row::new(RESOURCE, "resourceclaimtemplates"),
-    Row::new(RESOURCE, "resourceslices").with_generation(),
+    Row::new(RESOURCE, "deviceclasses").with_generation().checked(devices::validate_class, devices::validate_class_update),
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        update: Some(restamp_taint),
+        ..Row::new(RESOURCE, "devicetaintrules")
+            .with_generation()
+            .checked(devices::validate_taint_rule, devices::validate_taint_rule_update)
+    },
+    Row {
+        status_metadata: StatusMetadata::Kept,
+        ..Row::new(RESOURCE, "resourceclaims").checked(devices::validate_claim, devices::validate_claim_update)
+    },
+    Row::new(RESOURCE, "resourceclaimtemplates").checked(devices::validate_template, devices::validate_template_update),
+    Row::new(RESOURCE, "resourceslices").with_generation().checked(devices::validate_slice, devices::validate_slice_update),
     Row::new("scheduling.k8s.io", "priorityclasses").bumped_by(&[]).checked(cluster::validate_priority, cluster::validate_priority_update),
 ];
 

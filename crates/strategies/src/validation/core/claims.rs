@@ -19,7 +19,12 @@ pub(crate) fn validate(claim: &At<'_>, faults: &mut Faults) {
 
 /// Only labels and annotations of the metadata count.
 pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
-    let metadata = template.get("metadata");
+    validate_template_metadata(&template.get("metadata"), faults);
+    validate_spec(&template.get("spec"), faults);
+}
+
+/// Of what is made from a template only labels and annotations can be chosen.
+pub(crate) fn validate_template_metadata(metadata: &At<'_>, faults: &mut Faults) {
     faults.annotations(&metadata.get("annotations"));
     faults.labels(&metadata.get("labels"));
     for field in ["name", "generateName", "namespace", "uid", "resourceVersion", "generation", "ownerReferences", "finalizers"] {
@@ -28,7 +33,6 @@ pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
             faults.forbidden(&at, "cannot be set");
         }
     }
-    validate_spec(&template.get("spec"), faults);
 }
 
 /// The list of access modes of a claim or a volume.

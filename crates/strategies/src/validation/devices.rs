@@ -1,0 +1,427 @@
+//! resource.k8s.io: claims, their templates, device classes, slices and taint rules. Expressions are not compiled.
+
+use std::collections::{HashMap, HashSet};
+
+use object::names;
+
+use super::core::claims::validate_template_metadata;
+use super::pods::validate_node_selector;
+use crate::check::{At, Faults};
+use crate::metadata;
+use crate::row::NameRule;
+use crate::shapes;
+
+const LIST_MAX: usize = 32;
+const ALTERNATIVES_MAX: usize = 8;
+const EFFECTS: &[&str] = &["NoExecute", "NoSchedule", "None"];
+
+pub(crate) fn validate_claim(claim: &At<'_>, faults: &mut Faults) {
+    validate_devices(&claim.get("spec").get("devices"), faults);
+}
+
+pub(crate) fn validate_claim_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    if subresource == "status" {
+        return validate_claim_status(&new.get("status"), faults);
+    }
+    faults.metadata(new, true, NameRule::Subdomain);
+    faults.immutable_later(&old.get("spec"), &new.get("spec"));
+}
+
+fn validate_claim_status(status: &At<'_>, faults: &mut Faults) {
+    let (users, allocation) = (status.get("reservedFor"), status.get("allocation"));
+    for user in users.items() {
+        for field in ["resource", "name", "uid"] {
+            faults.need_text(&user.get(field));
+        }
+    }
+    if !users.is_empty() && !allocation.is_set() {
+        faults.forbidden(&users, "may not be specified when `allocated` is not set");
+    }
+    if allocation.get("nodeSelector").is_set() {
+        validate_node_selector(&allocation.get("nodeSelector"), faults);
+    }
+}
+
+pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
+    let spec = template.get("spec");
+    validate_template_metadata(&spec.get("metadata"), faults);
+    validate_devices(&spec.get("spec").get("devices"), faults);
+}
+
+pub(crate) fn validate_template_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    faults.immutable_go(&old.get("spec"), &new.get("spec"), "ResourceClaimTemplateSpec");
+    validate_template(new, faults);
+}
+
+/// Names of requests, each with those of its alternatives.
+type Requests<'a> = HashMap<&'a str, HashSet<&'a str>>;
+
+fn is_too_many(list: &At<'_>, max: usize, faults: &mut Faults) -> bool {
+    let is_so = list.len() > max;
+    if is_so {
+        faults.twice(|faults| faults.too_many(list, max));
+    }
+    is_so
+}
+
+/// A list whose items may not come twice, told apart by `key`. Upstream's generated rule shows what is repeated.
+fn validate_unique<'a>(list: &At<'a>, key: impl Fn(&At<'a>) -> &'a str, faults: &mut Faults) {
+    let mut seen = HashSet::new();
+    for item in list.items().filter(|item| !seen.insert(key(item))) {
+        faults.later(|faults| faults.duplicate(&item));
+    }
+}
+
+fn validate_devices(devices: &At<'_>, faults: &mut Faults) {
+    let (requests, constraints, config) = (devices.get("requests"), devices.get("constraints"), devices.get("config"));
+    let mut known = Requests::new();
+    for request in requests.items() {
+        let alternatives = request.get("firstAvailable").items().map(|alternative| alternative.get("name").text()).collect();
+        known.insert(request.get("name").text(), alternatives);
+    }
+    if !is_too_many(&requests, LIST_MAX, faults) {
+        requests.items().for_each(|request| validate_request(&request, faults));
+        validate_unique(&requests, |request| request.get("name").text(), faults);
+    }
+    if !is_too_many(&constraints, LIST_MAX, faults) {
+        constraints.items().for_each(|constraint| validate_constraint(&constraint, &known, faults));
+    }
+    if !is_too_many(&config, LIST_MAX, faults) {
+        for entry in config.items() {
+            validate_references(&entry.get("requests"), &known, faults);
+            validate_configuration(&entry, faults);
+        }
+    }
+}
+
+fn validate_request(request: &At<'_>, faults: &mut Faults) {
+    const ONE: &str = "exactly one of `exactly` or `firstAvailable` is required";
+    let (name, exactly, first) = (request.get("name"), request.get("exactly"), request.get("firstAvailable"));
+    faults.label(&name);
+    match (exactly.is_set(), !first.is_empty()) {
+        (false, false) => faults.required(request, ONE),
+        (true, true) => faults.invalid_as(request, serde_json::Value::Null, format!("{ONE}, but multiple fields are set")),
+        (true, false) => {
+            if faults.need_text(&exactly.get("deviceClassName")) {
+                faults.subdomain(&exactly.get("deviceClassName"));
+            }
+            validate_exact(&exactly, faults);
+        }
+        (false, true) => {
+            if !is_too_many(&first, ALTERNATIVES_MAX, faults) {
+                for alternative in first.items() {
+                    faults.label(&alternative.get("name"));
+                    if faults.need_text_later(&alternative.get("deviceClassName")) {
+                        faults.twice(|faults| faults.subdomain(&alternative.get("deviceClassName")));
+                    }
+                    validate_exact(&alternative, faults);
+                }
+                validate_unique(&first, |alternative| alternative.get("name").text(), faults);
+            }
+        }
+    }
+}
+
+fn validate_exact(request: &At<'_>, faults: &mut Faults) {
+    let (mode, count) = (request.get("allocationMode"), request.get("count"));
+    validate_selectors(&request.get("selectors"), faults);
+    match mode.text() {
+        "All" if count.int() != 0 => faults.invalid_int(&count, "must not be specified when allocationMode is 'All'"),
+        "ExactCount" if count.int() <= 0 => faults.invalid_int(&count, "must be greater than zero"),
+        "All" | "ExactCount" => {}
+        _ => faults.twice(|faults| faults.not_supported(&mode, &["All", "ExactCount"])),
+    }
+    for toleration in request.get("tolerations").items() {
+        validate_toleration(&toleration, faults);
+    }
+}
+
+fn validate_selectors(list: &At<'_>, faults: &mut Faults) {
+    if !is_too_many(list, LIST_MAX, faults) {
+        for expression in list.items().map(|selector| selector.get("cel")).filter(|expression| !expression.is_set()) {
+            faults.required(&expression, "");
+        }
+    }
+}
+
+fn label_value(at: &At<'_>, faults: &mut Faults) {
+    faults.each(at, names::label_value_faults(at.text()));
+}
+
+fn validate_effect(effect: &At<'_>, faults: &mut Faults) {
+    faults.twice(|faults| faults.one_of(effect, EFFECTS));
+}
+
+fn validate_toleration(toleration: &At<'_>, faults: &mut Faults) {
+    let (key, operator, value, effect) =
+        (toleration.get("key"), toleration.get("operator"), toleration.get("value"), toleration.get("effect"));
+    if key.has_text() {
+        faults.twice(|faults| faults.qualified_name(&key));
+    }
+    match operator.text() {
+        "Exists" if value.has_text() => faults.invalid_text(&value, "must be empty for operator `Exists`"),
+        "Exists" => {}
+        "Equal" => label_value(&value, faults),
+        _ => faults.twice(|faults| faults.need_one_of(&operator, &["Equal", "Exists"])),
+    }
+    if effect.has_text() {
+        validate_effect(&effect, faults);
+    }
+}
+
+fn validate_constraint(constraint: &At<'_>, known: &Requests<'_>, faults: &mut Faults) {
+    validate_references(&constraint.get("requests"), known, faults);
+    let (matching, distinct) = (constraint.get("matchAttribute"), constraint.get("distinctAttribute"));
+    if matching.is_set() {
+        faults.covered(|faults| validate_full_name(&matching, faults));
+    } else if distinct.is_set() {
+        faults.covered(|faults| validate_full_name(&distinct, faults));
+    } else {
+        const TEXT: &str = r#"exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set"#;
+        faults.required(constraint, TEXT);
+    }
+    for attribute in [matching, distinct].iter().filter(|attribute| attribute.is_set()) {
+        faults.later(|faults| validate_full_name(attribute, faults));
+    }
+}
+
+fn validate_references(list: &At<'_>, known: &Requests<'_>, faults: &mut Faults) {
+    const TEXT: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+    if is_too_many(list, LIST_MAX, faults) {
+        return;
+    }
+    for name in list.items() {
+        let segments: Vec<&str> = name.text().split('/').collect();
+        if segments.len() <= 2 {
+            for segment in &segments {
+                faults.each_as(&name, segment, names::label_faults(segment));
+            }
+        }
+        let is_known = match segments[..] {
+            [request] => known.contains_key(request),
+            [request, alternative] => known.get(request).is_some_and(|alternatives| alternatives.contains(alternative)),
+            _ => false,
+        };
+        if !is_known {
+            faults.invalid_text(&name, TEXT);
+        }
+    }
+    validate_unique(list, At::text, faults);
+}
+
+/// A domain, a slash and an identifier.
+fn validate_full_name(at: &At<'_>, faults: &mut Faults) {
+    validate_qualified(at, at.text(), faults);
+    if !at.text().contains('/') {
+        faults.invalid_text(at, "a fully qualified name must be a domain and a name separated by a slash");
+    }
+}
+
+fn validate_qualified(at: &At<'_>, text: &str, faults: &mut Faults) {
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts[..] {
+        [name] => validate_identifier(at, name, faults),
+        [domain, name] => {
+            if domain.is_empty() {
+                faults.invalid_as(at, "", "the domain must not be empty");
+            } else {
+                faults.each_as(at, domain, names::subdomain_faults(&domain.to_lowercase()));
+            }
+            if name.is_empty() {
+                faults.invalid_as(at, "", "the name must not be empty");
+            } else {
+                validate_identifier(at, name, faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn validate_identifier(at: &At<'_>, name: &str, faults: &mut Faults) {
+    const LEN_MAX: usize = 32;
+    const TEXT: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
+    if name.len() > LEN_MAX {
+        faults.too_long(at, LEN_MAX);
+    }
+    let is_shaped =
+        name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) && name.bytes().all(|c| c == b'_' || c.is_ascii_alphanumeric());
+    if !is_shaped {
+        faults.invalid_as(at, name, TEXT);
+    }
+}
+
+fn validate_configuration(config: &At<'_>, faults: &mut Faults) {
+    let opaque = config.get("opaque");
+    if !opaque.is_set() {
+        faults.required(&opaque, "");
+        return;
+    }
+    let parameters = opaque.get("parameters");
+    faults.twice(|faults| shapes::csi_driver_name(&opaque.get("driver"), faults));
+    if !parameters.is_set() {
+        faults.required(&parameters, "");
+    } else if !parameters.value.is_object() {
+        faults.invalid_as(&parameters, "<value omitted>", "must be a valid JSON object");
+    }
+}
+
+pub(crate) fn validate_class(class: &At<'_>, faults: &mut Faults) {
+    let spec = class.get("spec");
+    validate_selectors(&spec.get("selectors"), faults);
+    let config = spec.get("config");
+    if !is_too_many(&config, LIST_MAX, faults) {
+        config.items().for_each(|entry| validate_configuration(&entry, faults));
+    }
+    let name = spec.get("extendedResourceName");
+    if name.is_set() && !name.text().contains('/') {
+        faults.later(|faults| faults.invalid_text(&name, "a name must be a domain-prefixed path, such as 'example.com/my-prop'"));
+    }
+}
+
+pub(crate) fn validate_class_update(_: &str, _: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    validate_class(new, faults);
+}
+
+fn validate_pool(at: &At<'_>, faults: &mut Faults) {
+    const LEN_MAX: usize = 253;
+    if !faults.need_text(at) {
+        return;
+    }
+    if at.text().len() > LEN_MAX {
+        faults.too_long(at, LEN_MAX);
+    }
+    for part in at.text().split('/') {
+        faults.each_as(at, part, names::subdomain_faults(part));
+    }
+}
+
+fn validate_taint(taint: &At<'_>, faults: &mut Faults) {
+    let (key, value, effect) = (taint.get("key"), taint.get("value"), taint.get("effect"));
+    faults.qualified_name(&key);
+    if value.has_text() {
+        label_value(&value, faults);
+    }
+    if faults.need_text_later(&effect) {
+        validate_effect(&effect, faults);
+    }
+}
+
+pub(crate) fn validate_taint_rule(rule: &At<'_>, faults: &mut Faults) {
+    let selector = rule.get("spec").get("deviceSelector");
+    let (driver, pool, device) = (selector.get("driver"), selector.get("pool"), selector.get("device"));
+    if driver.is_set() {
+        shapes::csi_driver_name(&driver, faults);
+    }
+    if pool.is_set() {
+        validate_pool(&pool, faults);
+    }
+    if device.is_set() {
+        faults.label(&device);
+    }
+    validate_taint(&rule.get("spec").get("taint"), faults);
+}
+
+pub(crate) fn validate_taint_rule_update(subresource: &str, _: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    const CONDITIONS_MAX: usize = 8;
+    if subresource != "status" {
+        return validate_taint_rule(new, faults);
+    }
+    let conditions = new.get("status").get("conditions");
+    faults.0.extend(metadata::validate_condition_list(conditions.value, &conditions.path()));
+    if conditions.len() > CONDITIONS_MAX {
+        faults.too_many(&conditions, CONDITIONS_MAX);
+    }
+}
+
+pub(crate) fn validate_slice(slice: &At<'_>, faults: &mut Faults) {
+    validate_slice_start(slice, faults);
+    validate_slice_rest(slice, faults);
+}
+
+pub(crate) fn validate_slice_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    let (before, after) = (old.get("spec"), new.get("spec"));
+    validate_slice_start(new, faults);
+    faults.immutable_text(&before.get("pool").get("name"), &after.get("pool").get("name"));
+    faults.immutable_text(&before.get("driver"), &after.get("driver"));
+    faults.immutable(&before.get("nodeName"), &after.get("nodeName"));
+    validate_slice_rest(new, faults);
+}
+
+fn validate_slice_start(slice: &At<'_>, faults: &mut Faults) {
+    let (spec, pool) = (slice.get("spec"), slice.get("spec").get("pool"));
+    shapes::csi_driver_name(&spec.get("driver"), faults);
+    validate_pool(&pool.get("name"), faults);
+    let (count, generation) = (pool.get("resourceSliceCount"), pool.get("generation"));
+    if count.int() <= 0 {
+        faults.invalid_int(&count, "must be greater than zero");
+    }
+    if generation.int() < 0 {
+        faults.invalid_int(&generation, "must be greater than or equal to zero");
+    }
+}
+
+fn validate_slice_rest(slice: &At<'_>, faults: &mut Faults) {
+    const DEVICES_MAX: usize = 128;
+    const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
+    let spec = slice.get("spec");
+    let (name, selector, devices) = (spec.get("nodeName"), spec.get("nodeSelector"), spec.get("devices"));
+    let mut chosen = Vec::new();
+    if name.has_text() {
+        chosen.push("`nodeName`");
+        faults.subdomain(&name);
+    } else if name.is_set() {
+        faults.invalid_text(&name, "must be either unset or set to a non-empty string");
+    }
+    if selector.is_set() {
+        chosen.push("`nodeSelector`");
+        validate_node_selector(&selector, faults);
+        let terms = selector.get("nodeSelectorTerms");
+        if terms.len() != 1 {
+            faults.invalid_go_list(&terms, "NodeSelectorTerm", "must have exactly one node selector term");
+        }
+    }
+    for (field, shown) in [("allNodes", "`allNodes`"), ("perDeviceNodeSelection", "`perDeviceNodeSelection`")] {
+        let at = spec.get(field);
+        if at.is_true() {
+            chosen.push(shown);
+        } else if at.is_set() {
+            faults.invalid(&at, "must be either unset or set to true");
+        }
+    }
+    match chosen.len() {
+        0 => faults.required(&spec, ONE),
+        1 => {}
+        _ => faults.invalid_as(&spec, format!("{{{}}}", chosen.join(", ")), format!("{ONE}, but multiple fields are set")),
+    }
+    if spec.get("sharedCounters").is_set() && devices.is_set() {
+        faults.invalid_as(&spec, "", "only one of `sharedCounters` or `devices` is allowed");
+    }
+    if devices.len() > DEVICES_MAX {
+        faults.too_many(&devices, DEVICES_MAX);
+        return;
+    }
+    let mut seen = HashSet::new();
+    for device in devices.items() {
+        let name = device.get("name");
+        validate_device(&device, faults);
+        if !seen.insert(name.text()) {
+            faults.duplicate_as(&name, name.text());
+        }
+    }
+}
+
+fn validate_device(device: &At<'_>, faults: &mut Faults) {
+    const TOGETHER_MAX: usize = 32;
+    let (attributes, capacity, taints) = (device.get("attributes"), device.get("capacity"), device.get("taints"));
+    faults.label(&device.get("name"));
+    let together = attributes.len() + capacity.len();
+    if together > TOGETHER_MAX {
+        faults.invalid_as(device, together, format!("the total number of attributes and capacities must not exceed {TOGETHER_MAX}"));
+    }
+    for map in [&attributes, &capacity] {
+        for (key, at) in map.entries() {
+            validate_qualified(&at, key, faults);
+        }
+    }
+    taints.items().for_each(|taint| validate_taint(&taint, faults));
+}
