@@ -81,7 +81,7 @@ pub(crate) fn mirrors(caches: &Arc<Caches>) -> Controller {
 }
 
 pub(crate) fn addresses(caches: &Arc<Caches>) -> Controller {
-    let (planning, from_nodes) = (Arc::clone(caches), Arc::clone(caches));
+    let (planning, from_services, from_nodes) = (Arc::clone(caches), Arc::clone(caches), Arc::clone(caches));
     Controller::new("service-address", "service-controller", move |ask| {
         let caches = &planning;
         let Some(service) = caches.services.get(&ask.key) else { return Plan::nothing() };
@@ -90,17 +90,36 @@ pub(crate) fn addresses(caches: &Arc<Caches>) -> Controller {
             let mut all = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
             all.any(|e| e.node_name.as_deref() == Some(node) && e.conditions.as_ref().is_none_or(|c| c.ready != Some(false)))
         };
-        let view = service_address::View { service: &service, nodes: &caches.nodes.list(), has_endpoint: &has_endpoint };
+        let balanced = || balanced(caches);
+        let view =
+            service_address::View { service: &service, nodes: &caches.nodes.list(), has_endpoint: &has_endpoint, balanced: &balanced };
         service_address::plan(&view)
     })
     .watches(&caches.services)
+    .maps(&caches.services, move |changed| {
+        // Ports that one service takes or gives up concern the others.
+        let is_same = changed.old.as_deref().map(claims) == changed.new.as_deref().map(claims);
+        let others = if is_same { Vec::new() } else { balanced(&from_services) };
+        others.iter().map(|service| key_of(&service.metadata)).filter(|key| *key != changed.key).collect()
+    })
     .maps(&caches.slices, |changed| changed.sides().filter_map(|slice| service_of(&slice.metadata)).collect())
     .maps(&caches.nodes, move |changed| {
         let is_same = changed.old.as_ref().zip(changed.new.as_ref()).is_some_and(|(old, new)| reach(old) == reach(new));
-        let services = if is_same { Vec::new() } else { from_nodes.services.list() };
-        let balanced = services.iter().filter(|s| s.spec.as_ref().and_then(|s| s.type_.as_deref()) == Some("LoadBalancer"));
-        balanced.map(|service| key_of(&service.metadata)).collect()
+        let services = if is_same { Vec::new() } else { balanced(&from_nodes) };
+        services.iter().map(|service| key_of(&service.metadata)).collect()
     })
+}
+
+fn balanced(caches: &Caches) -> Vec<Arc<Service>> {
+    let mut services = caches.services.list();
+    services.retain(|service| service_address::is_balanced(service));
+    services
+}
+
+/// What a service takes from the others that are balanced.
+fn claims(service: &Service) -> impl PartialEq {
+    let spec = service.spec.clone().unwrap_or_default();
+    service_address::is_balanced(service).then_some((spec.ports, spec.ip_families))
 }
 
 /// What of a node decides whether and where it takes traffic.
