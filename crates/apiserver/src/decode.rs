@@ -40,8 +40,8 @@ pub(crate) fn typed(
             let faults = if is_checked { codec::strict::check_json(catalog, type_id, &parsed, body) } else { Vec::new() };
             (parsed.value, faults)
         }
-        Format::Yaml => (yaml(body).map_err(|e| unreadable(expected, &e))?, Vec::new()),
-        Format::Protobuf => (codec::protobuf::decode(catalog, body).map_err(|e| unreadable(expected, &e.to_string()))?.1, Vec::new()),
+        Format::Yaml => (yaml(body).map_err(|e| unrecognized(expected, body, &format!("yaml: {e}")))?, Vec::new()),
+        Format::Protobuf => (protobuf(catalog, body).map_err(|e| unrecognized(expected, body, &e))?, Vec::new()),
     };
     check_kind(catalog, &object, expected)?;
     let faults = match format {
@@ -77,7 +77,8 @@ fn unreadable_json(expected: &GroupVersionKind, body: &[u8], error: &codec::json
 /// Upstream looks for the kind first, in what must be an object.
 fn check_is_object(expected: &GroupVersionKind, value: &Value, body: &[u8]) -> Result<(), Status> {
     let found = match value {
-        Value::Object(_) | Value::Null => return Ok(()),
+        Value::Object(members) => return check_type_meta(expected, members, body),
+        Value::Null => return Ok(()),
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
@@ -86,6 +87,40 @@ fn check_is_object(expected: &GroupVersionKind, value: &Value, body: &[u8]) -> R
     const INTO: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
     let cause = format!("json: cannot unmarshal {found} into Go value of type {INTO} ({})", json_fault::summary(body));
     Err(unreadable(expected, &cause))
+}
+
+fn check_type_meta(expected: &GroupVersionKind, members: &object::Map<String, Value>, body: &[u8]) -> Result<(), Status> {
+    for member in ["apiVersion", "kind"] {
+        let found = match members.get(member) {
+            None | Some(Value::Null | Value::String(_)) => continue,
+            Some(Value::Bool(_)) => "bool",
+            Some(Value::Number(_)) => "number",
+            Some(Value::Array(_)) => "array",
+            Some(Value::Object(_)) => "object",
+        };
+        let cause = format!("json: cannot unmarshal {found} into Go struct field .{member} of type string ({})", json_fault::summary(body));
+        return Err(unreadable(expected, &cause));
+    }
+    Ok(())
+}
+
+/// A body that is not even of its format; `cause` is that reader's own.
+fn unrecognized(expected: &GroupVersionKind, body: &[u8], cause: &str) -> Status {
+    let summary = json_fault::summary(body);
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {cause} ({summary})", expected.kind))
+}
+
+fn protobuf(catalog: &Catalog, body: &[u8]) -> Result<Value, String> {
+    if body.is_empty() {
+        return Err("empty data".to_owned());
+    }
+    if !body.starts_with(codec::protobuf::MAGIC) {
+        return Err("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".to_owned());
+    }
+    if body.len() == codec::protobuf::MAGIC.len() {
+        return Err("empty body".to_owned());
+    }
+    codec::protobuf::decode(catalog, body).map(|(_, object)| object).map_err(|e| e.to_string())
 }
 
 /// What upstream's scheme says of a kind it does not know.
@@ -127,16 +162,54 @@ pub(crate) fn internal_type(group: &str, kind: &str) -> String {
     format!("{package}.{kind}")
 }
 
+/// A patch as it can be read, with what was odd about it.
+#[derive(Debug)]
+pub(crate) struct DecodedPatch {
+    pub(crate) tree: Value,
+    pub(crate) warnings: Vec<String>,
+    /// Why it is refused once its kind turns out to be right.
+    pub(crate) refusal: Option<String>,
+}
+
 /// A patch body: JSON, or YAML for server-side apply.
-pub(crate) fn patch(kind: registry::PatchKind, body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+pub(crate) fn patch(kind: registry::PatchKind, body: &[u8], validation: &FieldValidation) -> Result<DecodedPatch, Status> {
     if kind == registry::PatchKind::Apply {
-        return yaml(body).map(|tree| (tree, Vec::new())).map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")));
+        return applied(body, validation);
     }
-    let parsed = codec::json::parse(body).map_err(|e| match kind {
-        registry::PatchKind::Merge => Status::bad_request("invalid JSON patch"),
-        _ => Status::bad_request(format!("error decoding patch: {}", json_fault::find(body).unwrap_or_else(|| e.to_string()))),
-    })?;
-    Ok((parsed.value, parsed.duplicates))
+    let parsed = codec::json::parse(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+    Ok(DecodedPatch { tree: parsed.value, warnings: parsed.duplicates, refusal: None })
+}
+
+/// Keys that stand twice are told or refused before anything is merged.
+fn applied(body: &[u8], validation: &FieldValidation) -> Result<DecodedPatch, Status> {
+    let tree = yaml(body).map_err(|e| Status::bad_request(format!("error decoding patch: error converting YAML to JSON: yaml: {e}")))?;
+    let found = match &tree {
+        Value::Object(_) | Value::Null => "",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+    };
+    if !found.is_empty() {
+        return Err(Status::bad_request(format!(
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        )));
+    }
+    let doubled = match validation {
+        FieldValidation::Ignore => None,
+        _ => std::str::from_utf8(body).ok().and_then(codec::yaml::duplicates),
+    };
+    Ok(match doubled {
+        Some(text) if *validation == FieldValidation::Strict => {
+            let refusal = Some(format!("error strict decoding patch: error converting YAML to JSON: {text}"));
+            DecodedPatch { tree, warnings: Vec::new(), refusal }
+        }
+        Some(text) => {
+            let warnings = text.lines().skip(1).map(|line| line.trim().to_owned()).collect();
+            DecodedPatch { tree, warnings, refusal: None }
+        }
+        None => DecodedPatch { tree, warnings: Vec::new(), refusal: None },
+    })
 }
 
 /// The options of a deletion come with the version of the resource's group or without one.
@@ -168,5 +241,6 @@ fn yaml(body: &[u8]) -> Result<Value, String> {
         return Ok(parsed.value);
     }
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
-    codec::yaml::parse(text).map_err(|e| e.to_string())
+    // Upstream reads the first document and leaves what follows.
+    codec::yaml::documents(text).next().unwrap_or(Ok(Value::Null)).map_err(|e| e.to_string())
 }

@@ -65,6 +65,8 @@ impl ApiServer {
         let is_near = peer.is_near;
         let mut call = Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, is_near, body, upgrade };
         let mut response = self.settle(&mut call).await;
+        // Upstream: nothing that somebody had to show a name for is kept by caches, but for what says otherwise.
+        response.headers_mut().entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         if pretty::is_wanted(&call) {
             response = pretty::apply(response);
         }
@@ -107,7 +109,23 @@ impl ApiServer {
         if let Some(response) = self.document(call)? {
             return Ok(response);
         }
-        Ok(crate::resources::not_served())
+        self.unserved(call)
+    }
+
+    /// Upstream: a group's handler refuses what it lacks as a Status; what belongs to none is plain text.
+    fn unserved(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let catalog = self.registry.catalog();
+        let parts: Vec<&str> = call.info.path.trim_matches('/').split('/').collect();
+        let (group, version) = match parts.as_slice() {
+            ["api", version, ..] => ("", *version),
+            ["apis", group, version, ..] => (*group, *version),
+            _ => return Ok(crate::resources::not_served()),
+        };
+        match catalog.groups.iter().find(|g| g.name == group) {
+            None => Ok(crate::resources::not_served()),
+            Some(found) if found.versions.iter().any(|v| v == version) => Err(crate::resources::no_such_method()),
+            Some(_) => Err(Status::no_such_path()),
+        }
     }
 }
 

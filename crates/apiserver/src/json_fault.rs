@@ -31,7 +31,8 @@ impl Scan<'_> {
 
     fn unexpected(&self, context: &str) -> String {
         match self.text.get(self.at) {
-            None => END.to_owned(),
+            // Go feeds its scanner a blank at the end.
+            None => format!("invalid character ' ' {context}"),
             Some(byte) => format!("invalid character {} {context}", quoted(*byte)),
         }
     }

@@ -88,8 +88,7 @@ pub(crate) fn percent_decode(text: &str, plus: Plus) -> String {
 
 /// What list, watch and deletecollection read.
 pub(crate) fn list_options(query: &Query) -> Result<ListOptions, Status> {
-    let labels =
-        LabelSelector::parse(query.text("labelSelector")).map_err(|e| Status::bad_request(format!("unable to parse requirement: {e}")))?;
+    let labels = LabelSelector::parse(query.text("labelSelector")).map_err(Status::bad_request)?;
     let fields = FieldSelector::parse(query.text("fieldSelector")).map_err(Status::bad_request)?;
     Ok(ListOptions {
         labels,
@@ -116,7 +115,7 @@ fn version_match(text: &str) -> Result<VersionMatch, Status> {
 /// What create, update and patch read. Upstream: a bad `fieldValidation` or `dryRun` is Invalid; `registry` refuses it.
 pub(crate) fn write_options(query: &Query) -> Result<WriteOptions, Status> {
     Ok(WriteOptions {
-        dry_run: query.all("dryRun").filter(|v| !v.is_empty()).map(str::to_owned).collect(),
+        dry_run: query.all("dryRun").map(str::to_owned).collect(),
         field_manager: query.text("fieldManager").to_owned(),
         field_validation: match query.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,
@@ -135,7 +134,7 @@ pub(crate) fn delete_options(query: &Query, body: Option<&Value>) -> Result<Dele
         options.grace_period_seconds = query.number("gracePeriodSeconds")?;
         options.orphan_dependents = query.optional_flag("orphanDependents");
         options.propagation = Propagation::parse(query.text("propagationPolicy"));
-        options.dry_run = query.all("dryRun").filter(|v| !v.is_empty()).map(str::to_owned).collect();
+        options.dry_run = query.all("dryRun").map(str::to_owned).collect();
     }
     Ok(options)
 }

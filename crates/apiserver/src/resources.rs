@@ -37,17 +37,19 @@ impl ApiServer {
         let catalog = self.registry.catalog();
         let info = &call.info;
         let Some(resource) = catalog.resource(&info.group, &info.version, &info.resource).cloned() else {
-            let is_known =
-                info.group.is_empty() || catalog.groups.iter().any(|g| g.name == info.group && g.versions.contains(&info.version));
+            let is_known = info.group.is_empty() || catalog.groups.iter().any(|g| g.name == info.group);
             return if is_known { Err(Status::no_such_path()) } else { Ok(not_served()) };
         };
         check_route(info, &resource)?;
         let target = Target { catalog, resource };
-        let mut answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
-        if let (Ok(response), Some(warning)) = (&mut answered, deprecation(&target.resource)) {
-            add_warnings(response, &[warning.to_owned()]);
-        }
-        answered
+        let answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
+        let Some(warning) = deprecation(&target.resource).filter(|_| target.resource.has_verb(call.info.verb)) else {
+            return answered;
+        };
+        // Refusals carry the warning too.
+        let mut response = answered.unwrap_or_else(|status| answer::failure(&status, call.failure_format()));
+        add_warnings(&mut response, &[warning.to_owned()]);
+        Ok(response)
     }
 
     async fn whole(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
@@ -162,15 +164,19 @@ impl ApiServer {
         }
         let options = write_options(call)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
-        let written = self.registry.create(&request(call, target), decoded.object, &options).await?;
-        self.written(call, target, written, decoded.warnings)
+        match self.registry.create(&request(call, target), decoded.object, &options).await {
+            Ok(written) => self.written(call, target, written, decoded.warnings),
+            Err(status) => refused(call, status, &decoded.warnings),
+        }
     }
 
     async fn update(&self, call: &mut Call, target: &Target) -> Answered {
         let options = write_options(call)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
-        let written = self.registry.update(&request(call, target), decoded.object, &options).await?;
-        self.written(call, target, written, decoded.warnings)
+        match self.registry.update(&request(call, target), decoded.object, &options).await {
+            Ok(written) => self.written(call, target, written, decoded.warnings),
+            Err(status) => refused(call, status, &decoded.warnings),
+        }
     }
 
     async fn patch(&self, call: &mut Call, target: &Target) -> Answered {
@@ -309,9 +315,19 @@ async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteO
     })?;
     let options = write_options(call)?;
     let body = take_body(call).await?;
-    let (tree, duplicates) = decode::patch(kind, &body)?;
+    let decoded = decode::patch(kind, &body, &options.field_validation)?;
     let text = String::from_utf8_lossy(&body).into_owned();
-    Ok((Patch { kind, tree, text }, options, duplicates))
+    Ok((Patch { kind, tree: decoded.tree, text, refusal: decoded.refusal }, options, decoded.warnings))
+}
+
+/// A refusal carries what was odd about the body too.
+pub(crate) fn refused(call: &Call, status: Status, warnings: &[String]) -> Answered {
+    if warnings.is_empty() {
+        return Err(status);
+    }
+    let mut response = answer::failure(&status, call.failure_format());
+    add_warnings(&mut response, warnings);
+    Ok(response)
 }
 
 pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::ApiServer;
 use crate::body::Body;
 use crate::call::Call;
-use crate::resources::{Target, add_warnings, request, tree_answer, write_options};
+use crate::resources::{Target, add_warnings, refused, request, tree_answer, write_options};
 use crate::reviews;
 
 /// Groups whose every resource is a review.
@@ -32,6 +32,7 @@ impl ApiServer {
 
     async fn review(&self, call: &mut Call, target: &Target) -> Result<Response<Body>, Status> {
         let options = write_options(call)?;
+        options.check("CreateOptions", false)?;
         // A review has no metadata that a table or a partial object could show: asking for one is refused.
         call.wanted(false)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
@@ -41,7 +42,14 @@ impl ApiServer {
         if is_tracked {
             self.registry.track_answered(&request(call, target), &target.resource.gvk(), &mut review, &options.field_manager);
         }
-        let review = reviews::answer(self, call, &target.resource.plural, review)?;
+        // Upstream: what is sent to a namespace lies in it.
+        if target.resource.namespaced {
+            object::meta::set(&mut review, "namespace", call.info.namespace.clone());
+        }
+        let review = match reviews::answer(self, call, &target.resource.plural, review) {
+            Ok(review) => review,
+            Err(status) => return refused(call, status, &decoded.warnings),
+        };
         let mut response = tree_answer(call, 201, &review)?;
         add_warnings(&mut response, &decoded.warnings);
         Ok(response)

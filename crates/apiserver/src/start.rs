@@ -16,6 +16,8 @@ use registry::options::WriteOptions;
 use crate::ApiServer;
 
 const SELF: &str = "system:apiserver";
+/// As managedFields show it.
+const MANAGER: &str = "kube-apiserver";
 
 /// Who the server is when it writes on its own behalf.
 pub(crate) fn own_user() -> UserInfo {
@@ -51,7 +53,7 @@ impl ApiServer {
         };
         let existing = self.registry.decode(&resource, &stored)?;
         let request = Request { resource, subresource: String::new(), namespace, name, user: Arc::clone(user) };
-        let options = WriteOptions { field_manager: SELF.to_owned(), ..WriteOptions::default() };
+        let options = WriteOptions { field_manager: MANAGER.to_owned(), ..WriteOptions::default() };
         match authz::bootstrap::reconcile(&wanted, &existing) {
             Reconciled::UpToDate => Ok(()),
             Reconciled::Update(new) => self.registry.update(&request, new, &options).await.map(|_| ()),

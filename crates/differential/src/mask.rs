@@ -11,6 +11,9 @@ use serde_json::Value;
 /// Later years were made by a server; stories use earlier ones.
 const FIRST_SERVER_YEAR: u32 = 2026;
 
+/// Upstream orders field managers by seconds, which differ, and the rules of a review as its caches hand them out.
+const UNORDERED: &[&str] = &["managedFields", "nonResourceRules", "resourceRules"];
+
 /// What the service account plugin calls its volume, with random letters behind.
 const TOKEN_VOLUME: &str = "kube-api-access-";
 const RANDOM_LEN: usize = 5;
@@ -130,7 +133,7 @@ impl Masks {
         self.revisions_in(&out)
     }
 
-    /// Revisions that a message names.
+    /// Revisions and ports that a message names.
     fn revisions_in(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for mark in ["ResourceVersion in precondition: ", "ResourceVersion in object meta: ", "resourceVersion: \""] {
@@ -142,9 +145,11 @@ impl Masks {
                 }
             }
         }
-        if let Some(at) = text.find("current: ").map(|at| at + "current: ".len()) {
-            let len = text[at..].bytes().take_while(u8::is_ascii_digit).count();
-            text.replace_range(at..at + len, "<rv>");
+        for mark in ["current: ", "ResourceVersion in record (", "192.0.2.10:"] {
+            if let Some(at) = text.find(mark).map(|at| at + mark.len()) {
+                let len = text[at..].bytes().take_while(u8::is_ascii_digit).count();
+                text.replace_range(at..at + len, "<n>");
+            }
         }
         text
     }
@@ -206,21 +211,21 @@ impl<'t> Walk<'_, 't> {
         self.take(1);
     }
 
-    /// Field managers are sorted: upstream orders them by seconds, which differ. Their own fields have no order, so it is made the same.
+    /// Some lists are sorted. Their items' fields have no order, so it is made the same.
     fn array(&mut self) {
-        let is_managers = self.keys.last().is_some_and(|key| key == "managedFields");
+        let is_unordered = self.keys.last().is_some_and(|key| UNORDERED.contains(&key.as_str()));
         self.take(1);
         self.blank();
         let begin = self.out.len();
         let mut items = Vec::new();
         while self.peek() != b']' && self.peek() != 0 {
             self.value();
-            if is_managers {
+            if is_unordered {
                 let item = self.out.split_off(begin);
                 items.push(serde_json::from_str::<Value>(&item).map_or(item, |value| value.to_string()));
             }
             if self.peek() == b',' {
-                if is_managers {
+                if is_unordered {
                     self.at += 1
                 } else {
                     self.take(1)

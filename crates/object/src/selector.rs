@@ -80,14 +80,18 @@ impl LabelSelector {
         let tokens = tokens(text);
         let mut at = 0;
         let mut requirements = Vec::new();
-        while at < tokens.len() {
-            requirements.push(requirement(&tokens, &mut at)?);
+        while let Some(token) = tokens.get(at) {
+            if !matches!(token, Token::Word(_) | Token::Not) {
+                return Err(format!("found '{token}', expected: !, identifier, or 'end of string'"));
+            }
+            requirements.push(requirement(&tokens, &mut at).map_err(|e| format!("unable to parse requirement: {e}"))?);
             match tokens.get(at) {
                 None => break,
                 Some(Token::Comma) => {
                     at += 1;
-                    if at == tokens.len() {
-                        return Err("found '', expected: identifier after ','".to_owned());
+                    if !matches!(tokens.get(at), Some(Token::Word(_) | Token::Not)) {
+                        let found = tokens.get(at).map_or_else(String::new, ToString::to_string);
+                        return Err(format!("found '{found}', expected: identifier after ','"));
                     }
                 }
                 Some(other) => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
@@ -110,7 +114,8 @@ impl LabelSelector {
 impl Requirement {
     fn new(key: &str, operator: Operator, mut values: Vec<String>) -> Result<Self, String> {
         if let Some(fault) = names::qualified_name_faults(key).into_iter().next() {
-            return Err(format!("key: Invalid value: {key:?}: {fault}"));
+            // Upstream: a query has no path that the key could stand at.
+            return Err(format!("<nil>: Invalid value: {key:?}: {fault}"));
         }
         match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
@@ -120,7 +125,8 @@ impl Requirement {
                 return Err("values: Invalid value: values set must be empty for exists and does not exist".to_owned());
             }
             Operator::GreaterThan | Operator::LessThan if values.len() != 1 || values[0].parse::<i64>().is_err() => {
-                return Err("values[0]: Invalid value: for 'Gt', 'Lt' operators, the value must be an integer".to_owned());
+                let value = values.first().map_or("", String::as_str);
+                return Err(format!("values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"));
             }
             _ => {}
         }
@@ -291,7 +297,8 @@ fn set(tokens: &[Token], at: &mut usize) -> Result<Vec<String>, String> {
                 *at += 1;
                 return Ok(values);
             }
-            _ => return Err(format!("found '{}', expected: ',', ')' or identifier", found(*at))),
+            _ if wants_value => return Err(format!("found '{}', expected: ',', ')' or identifier", found(*at))),
+            _ => return Err(format!("found '{}', expected: ',' or ')'", found(*at))),
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::options::WriteOptions;
 use crate::request::Request;
 use crate::stages::UserInfo;
 
+/// As managedFields show the server itself.
+const MANAGER: &str = "kube-apiserver";
+
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// Name, value, and what its pods must not do.
@@ -36,7 +39,7 @@ impl Registry {
             name: String::new(),
             user: Arc::clone(as_user),
         };
-        match self.create(&request, object, &WriteOptions::default()).await {
+        match self.create(&request, object, &WriteOptions { field_manager: MANAGER.to_owned(), ..WriteOptions::default() }).await {
             Err(e) if !e.is_already_exists() => Err(e),
             _ => Ok(()),
         }

@@ -127,7 +127,7 @@ pub(crate) fn check_preconditions(request: &Request, object: &Value, options: &D
 }
 
 fn gone(request: &Request, current: &Current, object: Value, warnings: Vec<String>) -> Written {
-    let answer = if rows::answers_deleted(&request.resource) {
+    let answer = if request.resource.returns_deleted {
         object
     } else {
         success(&request.group_resource(), meta::name(&current.tree), meta::uid(&current.tree))

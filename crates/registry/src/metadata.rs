@@ -35,6 +35,17 @@ pub(crate) fn place(request: &Request, object: &mut Value) -> Result<(), Status>
     Ok(())
 }
 
+/// What replaces an object says which one it is.
+pub(crate) fn check_named(request: &Request, object: &Value) -> Result<(), Status> {
+    if meta::name(object).is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            request.name
+        )));
+    }
+    Ok(())
+}
+
 /// System fields of a new object; true when its name was generated.
 pub(crate) fn begin(object: &mut Value, now: Timestamp, entropy: &Entropy) -> bool {
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
@@ -67,6 +78,10 @@ pub(crate) fn carry(old: &Value, new: &mut Value) {
         if is_left_out && !kept.is_null() && field != "generateName" {
             meta::set(new, field, kept.clone());
         }
+    }
+    // Upstream: whatever the body says, an object keeps the time of its creation.
+    if !old["metadata"]["creationTimestamp"].is_null() {
+        meta::set(new, "creationTimestamp", old["metadata"]["creationTimestamp"].clone());
     }
     meta::set(new, "resourceVersion", meta::resource_version(old));
     keep_generation(old, new);

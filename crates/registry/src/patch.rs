@@ -41,6 +41,8 @@ pub struct Patch {
     pub kind: PatchKind,
     pub tree: Value,
     pub text: String,
+    /// Why an apply configuration is refused once its kind turns out to be right.
+    pub refusal: Option<String>,
 }
 
 impl Registry {
@@ -78,9 +80,8 @@ impl Registry {
 
     /// The patched tree has to be an object of its kind again.
     fn settle(&self, request: &Request, patch: &Patch, options: &WriteOptions, new: &mut Value) -> Result<Vec<String>, Status> {
-        if meta::kind(new) != request.resource.gvk() {
-            return Err(invalid_patch(patch, new, "the kind of the patched object does not match its resource"));
-        }
+        self.check_kind(request, patch, new)?;
+        metadata::check_named(request, new)?;
         let (catalog, type_id) = (self.catalog(), request.resource.type_id);
         let warnings =
             stages::unknown_fields(&catalog, type_id, new, &options.field_validation).map_err(|e| invalid_patch(patch, new, &e))?;
@@ -91,9 +92,34 @@ impl Registry {
         Ok(warnings)
     }
 
+    /// A patched object that names no kind, or one of a strategic patch, which is typed already, is of its resource's kind.
+    fn check_kind(&self, request: &Request, patch: &Patch, new: &mut Value) -> Result<(), Status> {
+        let wanted = request.resource.gvk();
+        let or = |member: &str, unset: String| new[member].as_str().filter(|text| !text.is_empty()).map_or(unset, str::to_owned);
+        let found = GroupVersionKind::from_api_version(&or("apiVersion", wanted.api_version()), &or("kind", wanted.kind.clone()));
+        if found != wanted && patch.kind != PatchKind::Strategic {
+            let cause = if self.catalog().type_of(&found).is_none() {
+                format!(
+                    "no kind {:?} is registered for version {:?} in scheme \"pkg/runtime/scheme.go:111\"",
+                    found.kind,
+                    found.api_version()
+                )
+            } else {
+                "the kind of the patched object does not match its resource".to_owned()
+            };
+            return Err(invalid_patch(patch, new, &cause));
+        }
+        new["apiVersion"] = Value::from(wanted.api_version());
+        new["kind"] = Value::from(wanted.kind);
+        Ok(())
+    }
+
     async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
         let config = &patch.tree;
         check_config(request, config)?;
+        if let Some(refusal) = &patch.refusal {
+            return Err(Status::bad_request(refusal));
+        }
         for _ in 0..APPLY_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, &request.name);
             let written = match self.store.get(&key) {

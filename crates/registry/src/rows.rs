@@ -36,18 +36,13 @@ const CONDITIONAL_UPDATE: Rows = &[
     ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
     ("policy", "poddisruptionbudgets"),
     ("node.k8s.io", "runtimeclasses"),
+    ("storage.k8s.io", "csidrivers"),
+    ("storage.k8s.io", "csinodes"),
     ("storage.k8s.io", "csistoragecapacities"),
-];
-
-/// A deletion answers the object and not a Status.
-const ANSWERS_DELETED: Rows = &[
-    ("", "pods"),
-    ("", "podtemplates"),
-    ("", "resourcequotas"),
-    ("", "services"),
-    ("", "serviceaccounts"),
-    ("", "persistentvolumes"),
-    ("", "persistentvolumeclaims"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("certificates.k8s.io", "clustertrustbundles"),
+    ("resource.k8s.io", "devicetaintrules"),
+    ("storagemigration.k8s.io", "storageversionmigrations"),
 ];
 
 /// Dependents stay when the request says nothing (kinds older than the garbage collector).
@@ -64,9 +59,6 @@ pub(crate) fn creates_on_update(resource: &Resource) -> bool {
 }
 pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     !is_in(CONDITIONAL_UPDATE, resource)
-}
-pub(crate) fn answers_deleted(resource: &Resource) -> bool {
-    is_in(ANSWERS_DELETED, resource)
 }
 pub(crate) fn orphans_by_default(resource: &Resource) -> bool {
     is_in(ORPHANS_BY_DEFAULT, resource)

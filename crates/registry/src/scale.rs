@@ -23,6 +23,7 @@ impl Registry {
     pub async fn update_scale(&self, request: &Request, scale: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("UpdateOptions", false)?;
         let mut scale = scale;
+        metadata::check_named(request, &scale)?;
         metadata::place(request, &mut scale)?;
         let is_conditional = !matches!(meta::resource_version(&scale), "" | "0");
         let conflicts_max = if is_conditional { 0 } else { CONFLICTS_MAX };

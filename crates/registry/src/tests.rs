@@ -130,6 +130,7 @@ async fn racing_writers_all_win_in_turn() {
                     kind: crate::PatchKind::Merge,
                     tree: json!({"metadata": {"labels": {format!("l{i}"): "x"}}}),
                     text: String::new(),
+                    refusal: None,
                 };
                 registry.patch(&request(&registry, "pods", "a"), &patch, &WriteOptions::default()).await
             })

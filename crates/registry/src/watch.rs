@@ -61,7 +61,7 @@ impl Registry {
         options.check(true)?;
         let selection = Selection::new(resource, &options.labels, &options.fields)?;
         let prefix = address::prefix(resource, namespace);
-        let asked = read::parse_version(&options.resource_version)?;
+        let asked = read::parse_bare_version(&options.resource_version)?;
         self.check_not_future(&options.resource_version)?;
         let wants_initial = options.send_initial_events.unwrap_or(asked == 0);
         let (initial, from) = if wants_initial {

@@ -105,6 +105,7 @@ impl Registry {
     pub async fn update(&self, request: &Request, object: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("UpdateOptions", false)?;
         let mut object = object;
+        metadata::check_named(request, &object)?;
         metadata::place(request, &mut object)?;
         let sent_version = meta::resource_version(&object).to_owned();
         let is_unconditional = matches!(sent_version.as_str(), "" | "0");
@@ -283,7 +284,9 @@ fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) 
     }
     let sent_version = meta::resource_version(new);
     if !matches!(sent_version, "" | "0") && sent_version != meta::resource_version(old) {
-        crate::read::parse_version(sent_version)?;
+        if sent_version.parse::<u64>().is_err() {
+            return Err(Status::new(500, "", crate::read::not_a_number(sent_version)));
+        }
         return Err(Status::conflict_modified(&request.group_resource(), &request.name));
     }
     Ok(())

@@ -27,6 +27,11 @@ use serde_json::Value;
 
 pub use defaults::default;
 pub use equality::is_semantically_equal;
+/// `metadata` as Go writes it, for messages that show it.
+pub fn compact_metadata(metadata: &object::Value) -> String {
+    go_json::compact("ObjectMeta", metadata)
+}
+
 pub use metadata::{validate_condition_list, validate_label_selector};
 pub use row::counts_generation;
 

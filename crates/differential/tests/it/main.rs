@@ -1,5 +1,7 @@
 //! Coracle's answers against the recorded ones of upstream.
 
+mod hostile;
+
 use std::collections::HashSet;
 
 use differential::golden::Golden;
@@ -36,6 +38,8 @@ fn answers_are_upstreams() {
         found.settle(&mut known, None);
         known::write(&known).expect("the list is written");
     }
+    // What was taken out just now is no fault any more.
+    faults.retain(|fault| fault.starts_with("new: ") || std::env::var_os("UPDATE_EXPECT").is_none());
     let n_faults = faults.len();
     faults.truncate(20);
     assert!(n_faults == 0, "{n_faults} faults, the first:\n{}", faults.join("\n"));

@@ -8,6 +8,8 @@ use super::{Rule, Tree, map, map_or_new, set_absent, text};
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("apps.v1.DeploymentStrategy", deployment_strategy),
+    ("apps.v1.DaemonSet", daemon_set),
+    ("apps.v1.StatefulSetSpec", stateful_set),
     ("apps.v1.DaemonSetUpdateStrategy", daemon_set_strategy),
     ("apps.v1.StatefulSetUpdateStrategy", stateful_set_strategy),
     ("batch.v1.Job", job),
@@ -19,6 +21,24 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("resource.v1.DeviceTaint", device_taint),
     ("apiextensions.v1.CustomResourceDefinition", custom_resource_definition),
 ];
+
+/// Upstream: a field that the version no longer has is always shown as this annotation.
+fn daemon_set(set: &mut Tree, _: Timestamp) {
+    let Some(metadata) = map_or_new(set, "metadata") else { return };
+    if let Some(annotations) = map_or_new(metadata, "annotations") {
+        set_absent(annotations, "deprecated.daemonset.template.generation", "0");
+    }
+}
+
+/// Upstream: claims in a set are whole objects and say what they are.
+fn stateful_set(spec: &mut Tree, _: Timestamp) {
+    for claim in spec.get_mut("volumeClaimTemplates").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(claim) = claim.as_object_mut() {
+            claim.insert("apiVersion".to_owned(), Value::from("v1"));
+            claim.insert("kind".to_owned(), Value::from("PersistentVolumeClaim"));
+        }
+    }
+}
 
 fn is_rolling(strategy: &Tree) -> bool {
     matches!(text(strategy, "type"), "" | "RollingUpdate")

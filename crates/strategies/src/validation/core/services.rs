@@ -283,9 +283,8 @@ fn validate_traffic(service: &Service<'_>, faults: &mut Faults) {
         if check.int() != 0 {
             faults.invalid_int(&check, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
         }
-    } else if check.int() == 0 {
-        faults.required(&check, "");
-    } else {
+    } else if check.int() != 0 {
+        // Upstream: an unset one has been allotted by now; here that follows.
         shapes::port(&check, faults);
     }
     if !internal.is_set() && matches!(service.kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
