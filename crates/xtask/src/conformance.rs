@@ -22,31 +22,30 @@ mod suite;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use cluster::Cluster;
 use program::Programs;
-use reading::{Outcome, Spec};
+use reading::{Outcome, Report, Spec};
 use suite::{Judge, Part};
 
 use crate::binary::{self, Profile};
 
-pub(crate) const USAGE: &str = "cargo xtask conformance [--focus RE] [--skip RE] [--sig NAME] [--procs N] [--parallel | --serial | --fast] [--against KUBECONFIG | --coracle PROGRAM] [--record | --read REPORT]
+pub(crate) const USAGE: &str = "cargo xtask conformance [--focus RE] [--skip RE] [--sig NAME] [--procs N] [--parallel | --serial | --fast] [--against KUBECONFIG | --coracle PROGRAM] [--record | --read REPORT...]
     --parallel, --serial
                  only the specs that may run beside others, or only those that must run alone; without either, both
     --fast       a few specs a built area, for continuous integration; skipped when the suite is not in the cache
     --against    judge that cluster; without it a fresh coracle of two nodes is started and removed
     --coracle    judge that build of coracle in place of this folder's
     --record     note the results in tests/conformance and docs/CONFORMANCE.md
-    --read       note the results of an earlier run's report.json instead of running";
+    --read       note the results of an earlier run's report.json instead of running; several are noted in their order";
 
 pub(crate) const FOLDER: &str = "tests/conformance";
 const DOCUMENT: &str = "docs/CONFORMANCE.md";
 const OUTPUT: &str = "target/conformance";
-/// Most specs wait more than they work; beyond this, two cores make them miss their own deadlines.
-const PROCS: usize = 8;
+/// Most specs wait more than they work; beyond this, two cores make some miss their own deadlines.
+const PROCS: usize = 12;
 
-/// What the fast lane runs: specs of a second or two, each of which crosses an area from end to end.
+/// What the fast lane runs: specs of a few seconds, each of which crosses an area from end to end.
 const FAST: &[&str] = &[
     "Servers with support for Table transformation should return a 406",
     "Watchers should observe add, update, and delete watch notifications on configmaps",
@@ -59,6 +58,16 @@ const FAST: &[&str] = &[
     "EndpointSlice should support creating EndpointSlice API operations",
     "RuntimeClass .*should support RuntimeClasses API operations",
     "Kubectl api-versions should check if v1 is in available api versions",
+    // With pods, on two nodes.
+    "Deployment should have a working scale subresource",
+    "Job should run a job to completion when tasks sometimes fail and are locally restarted",
+    "Services should serve a basic endpoint from pods",
+    "DNS should provide DNS for the cluster",
+    "valid responses are returned for both pod and service ProxyWithPath",
+    "ConfigMap should be consumable from pods in volume with defaultMode set",
+    "Security Context When creating a container with runAsUser should run the container with uid 65534",
+    "InitContainer should invoke init containers on a RestartNever pod",
+    "Pods should support remote command execution over websockets",
 ];
 
 #[derive(Default)]
@@ -73,14 +82,17 @@ struct Options {
     is_recorded: bool,
     against: Option<PathBuf>,
     coracle: Option<PathBuf>,
-    read: Option<PathBuf>,
+    read: Vec<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let options = parse(arguments)?;
     let specs = reading::specs(Path::new(FOLDER))?;
-    if let Some(report) = &options.read {
-        return reading::record(Path::new(FOLDER), Path::new(DOCUMENT), &specs, &reading::outcomes(report)?, &[]);
+    if !options.read.is_empty() {
+        let reports = options.read.iter().map(|path| Report::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let notes: Vec<String> = reports.iter().map(Report::note).collect();
+        let outcomes: Vec<Outcome> = reports.into_iter().flat_map(|report| report.outcomes).collect();
+        return reading::record(Path::new(FOLDER), Path::new(DOCUMENT), &specs, &outcomes, &notes);
     }
     let cache = program::cache()?;
     if let Some(why) = options.is_fast.then(|| why_skipped(&cache)).flatten() {
@@ -115,10 +127,10 @@ fn judge(options: &Options, specs: &[Spec], judge: &Judge<'_>) -> Result<(), Str
     let focus: Vec<String> = if options.is_fast { FAST.iter().map(|s| (*s).to_owned()).collect() } else { options.focus.clone() };
     let (mut outcomes, mut notes) = (Vec::new(), Vec::new());
     for (name, label, procs) in options.parts() {
-        let result = judge.run(&Part { name, label: options.label(label), focus: &focus, skip: &skip, procs })?;
-        notes.push(note(name, procs, result.took, &result.outcomes));
-        println!("{}", notes[notes.len() - 1]);
-        outcomes.extend(result.outcomes);
+        let report = judge.run(&Part { name, label: options.label(label), focus: &focus, skip: &skip, procs })?;
+        println!("{}", report.note());
+        notes.push(report.note());
+        outcomes.extend(report.outcomes);
     }
     let claimed = reading::passing(Path::new(FOLDER))?;
     let broken = reading::broken(&outcomes, &claimed);
@@ -165,18 +177,6 @@ impl Options {
     }
 }
 
-/// `2026-11-22: parallel part, 433 specs with 8 processes in 1500 s: 300 passed`.
-fn note(name: &str, procs: usize, took: Duration, outcomes: &[Outcome]) -> String {
-    let n_passed = outcomes.iter().filter(|o| o.passed).count();
-    let processes = if procs == 1 { "one process".to_owned() } else { format!("{procs} processes") };
-    format!("{}: {name} part, {} specs with {processes} in {} s: {n_passed} passed", today(), outcomes.len(), took.as_secs())
-}
-
-fn today() -> String {
-    let output = std::process::Command::new("date").args(["-u", "+%F"]).output();
-    output.map_or_else(|_| "undated".to_owned(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
-}
-
 fn why_skipped(cache: &Path) -> Option<String> {
     if !Programs::are_cached(cache) {
         return Some(format!("the conformance suite is not in {}; `cargo xtask conformance` builds it", cache.display()));
@@ -199,7 +199,7 @@ fn parse(arguments: &[&str]) -> Result<Options, String> {
             "--serial" => options.is_serial_only = true,
             "--fast" => options.is_fast = true,
             "--record" => options.is_recorded = true,
-            "--read" => options.read = Some(value()?.into()),
+            "--read" => options.read.push(value()?.into()),
             "--coracle" => options.coracle = Some(value()?.into()),
             "--against" => options.against = Some(value()?.into()),
             _ => return Err(format!("unknown option {flag}\nusage: {USAGE}")),
@@ -258,10 +258,10 @@ mod tests {
 
     #[test]
     fn flags_choose_parts() {
-        check(&[], Ok("parallel 8 `Conformance && !Serial`, serial 1 `Conformance && Serial`"));
+        check(&[], Ok("parallel 12 `Conformance && !Serial`, serial 1 `Conformance && Serial`"));
         check(&["--serial", "--sig", "sig-apps"], Ok("serial 1 `Conformance && Serial && sig-apps`"));
         check(&["--parallel", "--procs", "4", "--sig", "node"], Ok("parallel 4 `Conformance && !Serial && sig-node`"));
-        check(&["--fast"], Ok("parallel 8 `Conformance && !Serial`"));
+        check(&["--fast"], Ok("parallel 12 `Conformance && !Serial`"));
         check(&["--parallel", "--serial"], Err("--parallel and --serial: one of them, or neither for both parts"));
         check(&["--procs", "many"], Err("--procs needs a number"));
         check(&["--focus"], Err("--focus needs a value"));

@@ -15,6 +15,18 @@ const PARTS: &[(&str, &str)] = &[
     ("Aggregator", "API aggregation is not built"),
 ];
 
+/// Specs that end without a word when they cannot make their custom resource: their pass says nothing until that can be made.
+const HOLLOW: &[&str] = &[
+    "CustomResourceConversionWebhook",
+    "CustomResourceFieldSelectors",
+    "should be able to deny custom resource creation",
+    "should mutate custom resource",
+];
+
+pub(crate) fn is_hollow(spec: &str) -> bool {
+    HOLLOW.iter().any(|words| spec.contains(words))
+}
+
 pub(crate) fn of(spec: &str, message: &str) -> String {
     match PARTS.iter().find(|(words, _)| spec.contains(words)) {
         Some((_, part)) => (*part).to_owned(),
@@ -117,6 +129,7 @@ mod tests {
     #[test]
     fn missing_parts_are_known_by_name() {
         assert_eq!(of("[sig-api-machinery] AdmissionWebhook x", "anything"), "admission webhooks are not built");
+        assert!(is_hollow("[sig-api-machinery] AdmissionWebhook should mutate custom resource with pruning"));
         assert_eq!(of("[sig-node] Pods x", "it  broke"), "it broke");
     }
 }

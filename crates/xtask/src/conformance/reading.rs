@@ -57,24 +57,59 @@ pub(crate) fn passing(folder: &Path) -> Result<BTreeSet<String>, String> {
     Ok(read(&folder.join("passing.txt"))?.lines().map(str::to_owned).collect())
 }
 
-/// The specs that ran, from ginkgo's report.
-pub(crate) fn outcomes(report: &Path) -> Result<Vec<Outcome>, String> {
-    let report: Value = serde_json::from_str(&read(report)?).map_err(|e| format!("{}: {e}", report.display()))?;
-    let all = report.as_array().into_iter().flatten().flat_map(|suite| suite["SpecReports"].as_array().into_iter().flatten());
-    Ok(all.filter_map(outcome).collect())
+/// What the runner's report says of a run.
+pub(crate) struct Report {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// `2026-11-22`.
+    date: String,
+    seconds: f64,
+    n_processes: u64,
+    labels: String,
 }
 
-/// `None` for what is no spec or did not run; a spec that was cut off at the end of the run says nothing either.
+impl Report {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let report: Value = serde_json::from_str(&read(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        let suite = &report[0];
+        let all = suite["SpecReports"].as_array().into_iter().flatten();
+        Ok(Report {
+            outcomes: all.filter_map(outcome).collect(),
+            date: suite["StartTime"].as_str().and_then(|t| t.get(..10)).unwrap_or("undated").to_owned(),
+            seconds: suite["RunTime"].as_f64().unwrap_or(0.0) / 1e9,
+            n_processes: suite["SuiteConfig"]["ParallelTotal"].as_u64().unwrap_or(1),
+            labels: suite["SuiteConfig"]["LabelFilter"].as_str().unwrap_or("").to_owned(),
+        })
+    }
+
+    /// One line for people.
+    pub(crate) fn note(&self) -> String {
+        let n_passed = self.outcomes.iter().filter(|o| o.passed).count();
+        let processes = if self.n_processes == 1 { "one process".to_owned() } else { format!("{} processes", self.n_processes) };
+        let (date, labels, n, seconds) = (&self.date, &self.labels, self.outcomes.len(), self.seconds);
+        format!("{date}: `{labels}`, {n} specs with {processes} in {seconds:.0} s: {n_passed} passed")
+    }
+}
+
+/// A spec that ran this long when the run was ended was given up; one that was cut off earlier says nothing.
+const GIVEN_UP_SECONDS: f64 = 600.0;
+
+/// `None` for what is no spec or did not run.
 fn outcome(report: &Value) -> Option<Outcome> {
     let state = report["State"].as_str()?;
-    if report["LeafNodeType"] != "It" || matches!(state, "skipped" | "pending" | "interrupted" | "timedout" | "aborted") {
+    let is_given_up = report["RunTime"].as_f64().unwrap_or(0.0) / 1e9 > GIVEN_UP_SECONDS;
+    if report["LeafNodeType"] != "It" || matches!(state, "skipped" | "pending") {
+        return None;
+    }
+    if matches!(state, "interrupted" | "timedout" | "aborted") && !is_given_up {
         return None;
     }
     let above = report["ContainerHierarchyTexts"].as_array().into_iter().flatten();
     let words: Vec<&str> = above.chain([&report["LeafNodeText"]]).filter_map(Value::as_str).collect();
     let message = super::causes::short(report["Failure"]["Message"].as_str().unwrap_or(""));
     let seconds = report["RunTime"].as_f64().unwrap_or(0.0) / 1e9;
-    Some(Outcome { spec: words.join(" "), passed: state == "passed", seconds, message })
+    let spec = words.join(" ");
+    let passed = state == "passed" && !super::causes::is_hollow(&spec);
+    Some(Outcome { spec, passed, seconds, message })
 }
 
 /// Whom a run contradicts: listed specs that failed in it.
@@ -132,14 +167,27 @@ mod tests {
     fn only_specs_that_ended_count() {
         let spec = |state: &str| {
             format!(
-                r#"{{"LeafNodeType": "It", "ContainerHierarchyTexts": ["[sig-a] A"], "LeafNodeText": "b", "State": "{state}", "RunTime": 1}}"#
+                r#"{{"LeafNodeType": "It", "ContainerHierarchyTexts": ["[sig-a] A"], "LeafNodeText": "b", "State": "{state}", "RunTime": 1e9}}"#
             )
         };
         check(&spec("passed"), Some(("[sig-a] A b", true)));
         check(&spec("failed"), Some(("[sig-a] A b", false)));
         check(&spec("skipped"), None);
         check(&spec("interrupted"), None);
+        check(&spec("interrupted").replace("1e9", "900e9"), Some(("[sig-a] A b", false)));
         check(r#"{"LeafNodeType": "SynchronizedBeforeSuite", "State": "passed"}"#, None);
+    }
+
+    #[test]
+    fn a_run_is_told_in_a_line() {
+        let report = Report {
+            outcomes: vec![of("a", true), of("b", false)],
+            date: "2026-11-22".to_owned(),
+            seconds: 12.3,
+            n_processes: 8,
+            labels: "Conformance && !Serial".to_owned(),
+        };
+        assert_eq!(report.note(), "2026-11-22: `Conformance && !Serial`, 2 specs with 8 processes in 12 s: 1 passed");
     }
 
     #[test]

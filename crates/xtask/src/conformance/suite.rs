@@ -13,7 +13,7 @@ use super::causes;
 use super::cluster::Cluster;
 use super::program::Programs;
 use super::progress::{self, Progress};
-use super::reading::{self, Outcome};
+use super::reading::Report;
 
 /// Upstream's own time limit for a suite is an hour; the slowest peer took 95 minutes.
 const TIME_MAX: &str = "3h";
@@ -39,14 +39,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) out: &'a Path,
 }
 
-/// What a part came to.
-pub(crate) struct Result {
-    pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) took: Duration,
-}
-
 impl Judge<'_> {
-    pub(crate) fn run(&self, part: &Part<'_>) -> std::result::Result<Result, String> {
+    pub(crate) fn run(&self, part: &Part<'_>) -> Result<Report, String> {
         let out = self.out.join(part.name);
         std::fs::create_dir_all(out.join("logs")).map_err(|e| format!("{}: {e}", out.display()))?;
         let log = std::fs::File::create(out.join("log")).map_err(|e| format!("{}: {e}", out.display()))?;
@@ -61,11 +55,10 @@ impl Judge<'_> {
             let child = tokio::process::Command::from(command).spawn().map_err(|e| format!("ginkgo: {e}"))?;
             watch(child, &out, began).await
         })?;
-        let took = began.elapsed();
         if !is_whole {
             return Err(format!("interrupted; what was read so far is in {}", out.display()));
         }
-        Ok(Result { outcomes: reading::outcomes(&out.join("report.json"))?, took })
+        Report::read(&out.join("report.json"))
     }
 
     fn command(&self, part: &Part<'_>, out: &Path) -> Command {
@@ -90,7 +83,7 @@ impl Judge<'_> {
 }
 
 /// Waits for the runner and shows how far it is. False when it was interrupted.
-async fn watch(mut child: Child, out: &Path, began: Instant) -> std::result::Result<bool, String> {
+async fn watch(mut child: Child, out: &Path, began: Instant) -> Result<bool, String> {
     let failed = |e: std::io::Error| format!("signals: {e}");
     let (mut interrupt, mut term) = (signal(SignalKind::interrupt()).map_err(failed)?, signal(SignalKind::terminate()).map_err(failed)?);
     let mut screen = Screen::new(out, began);
@@ -105,16 +98,26 @@ async fn watch(mut child: Child, out: &Path, began: Instant) -> std::result::Res
             _ = term.recv() => break,
             () = tokio::time::sleep(LOOK_EVERY) => screen.look(),
         }
+        if screen.progress.is_stuck(began.elapsed()) {
+            screen.end();
+            println!("what still runs is given up; waiting for the runner's reports …");
+            end(&mut child).await;
+            return Ok(true);
+        }
     }
     screen.end();
     println!("interrupted; waiting for the runner's reports …");
+    end(&mut child).await;
+    Ok(false)
+}
+
+async fn end(child: &mut Child) {
     if let Some(pid) = child.id() {
         let _ = Command::new("kill").args(["-TERM", "--", &format!("-{pid}")]).status();
     }
     if tokio::time::timeout(REPORT_PATIENCE, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
-    Ok(false)
 }
 
 struct Screen {
