@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::binary::Profile;
+
 /// A program that tests need, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[("busybox", "busybox-static"), ("ip", "iproute2"), ("unshare", "util-linux"), ("python3", "python3")];
 
@@ -15,6 +17,7 @@ pub(crate) fn run() -> Result<(), String> {
     step("large simulations", || {
         cargo(&["test", "--profile", "optimised", "-p", "simulation", "--test", "it", "crowd", "--", "--nocapture"])
     })?;
+    step("the guest", || crate::guest::run(Profile::Optimised))?;
     step("conformance, the fast lane", || crate::conformance::run(&["--fast"]))
 }
 
