@@ -2,9 +2,7 @@
 //!
 //! It has the host's network, for builds fetch packages, and otherwise the namespaces, capabilities and limits of any container.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use image_build::RunRequest;
 use oci_runtime::embedded::{EmbeddedRuntime, Options};
@@ -13,12 +11,11 @@ use oci_runtime::spec::{
     ContainerConfig, ContainerId, NamespaceMode, Namespaces, Rootfs, SandboxConfig, SandboxId, Seccomp, Security, User,
 };
 use oci_runtime::status::ContainerState;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::watch;
 
 use crate::node;
 use crate::options::Place;
-
-/// The output is shown as it comes; the log file is looked at this often.
-const OUTPUT_EVERY: Duration = Duration::from_millis(50);
 
 /// Answers the exit code; `keep` gets the folder of changes when it is zero.
 pub(crate) async fn run(place: &Place, request: &RunRequest<'_>, keep: &mut dyn FnMut(&Path)) -> Result<i32, String> {
@@ -63,17 +60,20 @@ async fn in_sandbox(
     let container = runtime.create_container(sandbox, config).await.map_err(chain)?;
     let mut events = runtime.events();
     runtime.start_container(&container).await.map_err(chain)?;
-    let mut output = Output { path: root.join("run.log"), shown: 0 };
-    let code = loop {
-        let ended = exit_code(runtime, &container)?;
-        output.show();
-        if let Some(code) = ended {
-            break code;
-        }
-        let is_own = |event: &Event| matches!(event, Event::ContainerExited { container: ended, .. } if *ended == container);
-        let next_event = async { while !matches!(events.recv().await, Ok(event) if is_own(&event)) {} };
-        let _ = tokio::time::timeout(OUTPUT_EVERY, next_event).await;
+    let (ended, has_ended) = watch::channel(false);
+    let mut output = kubelet::logs::follow(root.join("run.log"), has_ended);
+    let code = async {
+        let code = end_of(runtime, &container, &mut events).await;
+        let _ = ended.send(true);
+        code
     };
+    let show = async {
+        while let Some(piece) = output.recv().await {
+            String::from_utf8_lossy(&piece).lines().for_each(|line| eprintln!("  {line}"));
+        }
+    };
+    let (code, ()) = tokio::join!(code, show);
+    let code = code?;
     if code == 0 {
         let status = runtime.container_status(&container).map_err(chain)?;
         keep(&status.writable_layer.ok_or("the container has no layer of its own")?);
@@ -81,31 +81,21 @@ async fn in_sandbox(
     Ok(code)
 }
 
+async fn end_of(runtime: &EmbeddedRuntime, container: &ContainerId, events: &mut Receiver<Event>) -> Result<i32, String> {
+    let is_other = |event: &Event| !matches!(event, Event::ContainerExited { container: ended, .. } if ended == container);
+    loop {
+        if let Some(code) = exit_code(runtime, container)? {
+            return Ok(code);
+        }
+        // One that was missed is as good as one that came: we look again.
+        while matches!(events.recv().await, Ok(event) if is_other(&event)) {}
+    }
+}
+
 fn exit_code(runtime: &EmbeddedRuntime, container: &ContainerId) -> Result<Option<i32>, String> {
     match runtime.container_status(container).map_err(chain)?.state {
         ContainerState::Exited { exit, .. } => Ok(Some(exit.code)),
         _ => Ok(None),
-    }
-}
-
-/// The command's output, without the log's time and stream in front.
-struct Output {
-    path: PathBuf,
-    shown: usize,
-}
-
-impl Output {
-    fn show(&mut self) {
-        let mut text = String::new();
-        if std::fs::File::open(&self.path).and_then(|mut f| f.read_to_string(&mut text)).is_err() {
-            return;
-        }
-        let fresh = &text[self.shown.min(text.len())..];
-        let whole = fresh.rfind('\n').map_or(0, |end| end + 1);
-        for line in fresh[..whole].lines() {
-            eprintln!("  {}", line.splitn(4, ' ').nth(3).unwrap_or(line));
-        }
-        self.shown += whole;
     }
 }
 

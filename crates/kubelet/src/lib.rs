@@ -33,7 +33,7 @@ pub mod disk;
 mod hooks;
 pub mod host;
 mod images;
-mod logs;
+pub mod logs;
 pub mod objects;
 pub mod prober;
 mod recipe;

@@ -7,7 +7,19 @@ pub(crate) mod rotate;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use line::Line;
+use tokio::sync::{mpsc, watch};
+
+/// Pieces of a log that a reader may be behind.
+const PENDING_PIECES_MAX: usize = 16;
+
+/// The text of a log, without time and stream, as it is written; ends once `has_ended` says that no more is coming.
+pub fn follow(log: PathBuf, has_ended: watch::Receiver<bool>) -> mpsc::Receiver<Bytes> {
+    let (out, pieces) = mpsc::channel(PENDING_PIECES_MAX);
+    tokio::spawn(read::send(log, read::Options { follow: true, ..read::Options::default() }, has_ended, out));
+    pieces
+}
 
 /// The log and what rotation made of it: `0.log`, `0.log.20260101-000000`, `….gz`; oldest first, the log itself last.
 pub(crate) fn parts(log: &Path) -> Vec<PathBuf> {
