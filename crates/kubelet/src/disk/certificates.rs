@@ -65,15 +65,15 @@ impl Certificates {
             let at = (volume.to_owned(), position);
             let mut kept = locked(&self.kept).get(&pod.uid).and_then(|of_pod| of_pod.get(&at).cloned()).unwrap_or_default();
             let is_due = kept.issued.as_ref().is_none_or(|(_, renew_at)| *renew_at <= self.clock.now());
-            if kept.asked.is_none() && kept.refused.is_none() && is_due {
-                kept.asked = Some(self.ask(pod, source).await?);
-            }
             if let Some((key, name)) = kept.asked.take() {
                 let request = objects.certificate_request(&ObjectKey::new(&pod.namespace, &name)).await;
                 match request.map_err(|e| format!("while getting PodCertificateRequest \"{}/{name}\": {e}", pod.namespace))? {
                     Some(request) => kept.take_in(&request, key, name, spread(&pod.uid)),
                     None => tracing::debug!(name, "a request for a certificate is gone; another is made"),
                 }
+            } else if kept.refused.is_none() && is_due {
+                // Its answer is not looked for at once: the watch of this node's requests tells.
+                kept.asked = Some(self.ask(pod, source).await?);
             }
             locked(&self.kept).entry(pod.uid.clone()).or_default().insert(at, kept);
         }
