@@ -25,6 +25,7 @@ const SOURCES: &[Row] = &[
     ("storage.k8s.io", "v1", "volumeattachments", Feeds::Nodes),
     ("resource.k8s.io", "v1", "resourceclaims", Feeds::Nodes),
     ("resource.k8s.io", "v1", "resourceslices", Feeds::Nodes),
+    ("certificates.k8s.io", "v1", "podcertificaterequests", Feeds::Nodes),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
