@@ -442,7 +442,8 @@ fn plan<'a>(
     working_dir: &str,
     unpacks: bool,
 ) -> Result<Vec<File<'a>>, String> {
-    let place = view.resolve(&joined(working_dir, target));
+    let typed = joined(working_dir, target);
+    let place = view.resolve(&typed);
     let mut found = Vec::new();
     for source in sources {
         let paths = tree.find(source);
@@ -467,7 +468,7 @@ fn plan<'a>(
                 let name = from.rsplit('/').next().unwrap_or(from);
                 if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") }
             } else {
-                place.clone()
+                view.entry(&typed)
             };
             if to.is_empty() {
                 continue;

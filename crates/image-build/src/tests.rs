@@ -105,6 +105,25 @@ fn a_whole_dockerfile_is_carried_out() {
     assert!(steps.iter().any(|(t, cached)| t.starts_with("COPY sub") && *cached));
 }
 
+/// As Docker does it: links to folders are followed, a link of the file's own name is replaced.
+#[test]
+fn a_copied_file_replaces_a_link() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.file("app", "app");
+    scratch.file("sub/a.txt", "a");
+    for (link, target) in [("sub/link", "a.txt"), ("sub/folder", ".")] {
+        std::os::unix::fs::symlink(target, scratch.0.join("context").join(link)).unwrap();
+    }
+    let (image, _) = run(&scratch, "FROM scratch\nCOPY sub /d/\nCOPY app /d/link\nCOPY app /d/folder/b\n", &[]);
+    let image = image.unwrap();
+    let shown = ["d/link", "d/a.txt", "d/b"].map(|path| read(&image, path).unwrap_or_default());
+    assert_eq!(shown, ["app", "a", "app"]);
+}
+
 #[test]
 fn faults_name_their_line() {
     let scratch = Scratch::new();

@@ -73,6 +73,13 @@ impl View {
         done.join("/")
     }
 
+    /// Where a file of that path is put: links on the way are followed, one of its own name is replaced.
+    pub(crate) fn entry(&self, path: &str) -> String {
+        let (folder, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
+        let folder = self.resolve(folder);
+        if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+    }
+
     pub(crate) fn is_folder(&self, path: &str) -> bool {
         fs::symlink_metadata(self.root.join(path)).is_ok_and(|m| m.is_dir())
     }
