@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -133,10 +133,15 @@ impl Documents {
     }
 }
 
-/// Names the state of a document without making it: the program's version and what is served there.
+/// What documents are made of: program, facts, sentences. Clients keep a document for a year, so each must tell in its hash.
+static SOURCES: LazyLock<Sha256> = LazyLock::new(|| {
+    let program = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
+    kinds::FACTS.into_iter().fold(program, Sha256::chain_update).chain_update(descriptions::PACKED)
+});
+
+/// Names the state of a document without making it.
 fn hash(catalog: &Catalog, path: &str) -> String {
-    let mut digest = Sha256::new();
-    digest.update(env!("CARGO_PKG_VERSION"));
+    let mut digest = SOURCES.clone();
     digest.update(path);
     for resource in catalog.resources.iter().filter(|r| path == V2 || path.ends_with(&r.version)) {
         digest.update(&resource.plural);

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use codec::openapi::Descriptions;
 
-static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/texts.deflate"));
+/// All of it, for whoever must notice that it changed.
+pub static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/texts.deflate"));
 /// Far above what is packed: the size is ours, so this is no limit for anybody.
 const LEN_MAX: usize = 16 << 20;
 

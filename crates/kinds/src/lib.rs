@@ -16,6 +16,8 @@ use std::sync::Arc;
 use object::key::{GroupResource, GroupVersionKind};
 use serde_json::Value;
 
+pub use table::FACTS;
+
 /// Position of a type in its catalog's arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TypeId(pub u32);

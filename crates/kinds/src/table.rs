@@ -25,9 +25,14 @@ use crate::{Catalog, Field, Group, Merge, PatchStrategy, Resource, SchemaAlterna
 
 const SCHEMA_PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
+const TYPES: &str = include_str!("../facts/types.txt");
+const RESOURCES: &str = include_str!("../facts/resources.txt");
+/// The committed tables, for whoever must notice that they changed.
+pub const FACTS: [&str; 2] = [TYPES, RESOURCES];
+
 pub(crate) fn builtin() -> Catalog {
-    let types = types(include_str!("../facts/types.txt"));
-    let (resources, groups) = resources(include_str!("../facts/resources.txt"), &Catalog::new(types.clone(), Vec::new(), Vec::new()));
+    let types = types(TYPES);
+    let (resources, groups) = resources(RESOURCES, &Catalog::new(types.clone(), Vec::new(), Vec::new()));
     Catalog::new(types, resources, groups)
 }
 
