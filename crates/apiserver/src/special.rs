@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Response;
+use object::Value;
 use object::status::Status;
 use registry::Request;
 use serde_json::json;
@@ -10,8 +11,9 @@ use serde_json::json;
 use crate::ApiServer;
 use crate::body::Body;
 use crate::call::Call;
+use crate::negotiate::{Format, Shape};
 use crate::resources::{Target, add_warnings, refused, request, tree_answer, write_options};
-use crate::reviews;
+use crate::{answer, reviews, table};
 
 /// Groups whose every resource is a review.
 const REVIEW_GROUPS: &[&str] = &["authentication.k8s.io", "authorization.k8s.io"];
@@ -25,7 +27,7 @@ impl ApiServer {
         }
         match (resource.group.as_str(), resource.plural.as_str()) {
             ("", "bindings") => Some(self.bind_by_body(call, target).await),
-            ("", "componentstatuses") => Some(components(call)),
+            ("", "componentstatuses") => Some(self.components(call, target)),
             _ => None,
         }
     }
@@ -69,22 +71,26 @@ impl ApiServer {
         let written = self.registry.bind(&bind, decoded.object, &options).await?;
         self.written(call, target, written, decoded.warnings)
     }
-}
 
-/// Deprecated upstream; what it would find out is in this process and works, or nobody would answer.
-fn components(call: &Call) -> Result<Response<Body>, Status> {
-    let one = |name: &str| {
-        json!({
-            "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
-            "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
-        })
-    };
-    const NAMES: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
-    if call.info.verb == "get" {
-        let name = NAMES.iter().find(|n| **n == call.info.name);
-        let resource = object::key::GroupResource::new("", "componentstatuses");
-        return tree_answer(call, 200, &one(name.ok_or_else(|| Status::not_found(&resource, &call.info.name))?));
+    /// Deprecated upstream; what it would find out is in this process and works, or nobody would answer.
+    fn components(&self, call: &Call, target: &Target) -> Result<Response<Body>, Status> {
+        let one = |name: &str| {
+            json!({
+                "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
+                "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
+            })
+        };
+        let is_list = call.info.verb == "list";
+        let names = ["controller-manager", "etcd-0", "scheduler"].into_iter().filter(|name| is_list || *name == call.info.name);
+        let items: Vec<Value> = names.map(one).collect();
+        if items.is_empty() {
+            return Err(Status::not_found(&target.resource.group_resource(), &call.info.name));
+        }
+        if let Shape::Table(style) = call.wanted(true)?.shape {
+            let table = table::of_trees(&target.resource, style, &items, is_list, self.registry.clock().now());
+            return Ok(answer::tree(200, &table, Format::Json));
+        }
+        let list = || json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items});
+        tree_answer(call, 200, &if is_list { list() } else { items[0].clone() })
     }
-    let items: Vec<_> = NAMES.iter().map(|name| one(name)).collect();
-    tree_answer(call, 200, &json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}))
 }

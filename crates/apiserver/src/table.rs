@@ -1,6 +1,7 @@
 //! `as=Table`: objects as the rows that kubectl prints.
 
 use bytes::{BufMut, BytesMut};
+use jiff::Timestamp;
 use kinds::Resource;
 use object::Value;
 use object::status::Status;
@@ -59,6 +60,24 @@ pub(crate) fn text_of_one(
     put_rows(&mut text, registry, resource, style, std::slice::from_ref(stored), false)?;
     text.put_slice(b"]}");
     Ok(text)
+}
+
+/// A table of objects that are answered and not stored.
+pub(crate) fn of_trees(resource: &Resource, style: Style, objects: &[Value], is_list: bool, now: Timestamp) -> Value {
+    let shown = show::rows(&resource.group, &resource.plural, &objects.iter().collect::<Vec<_>>(), is_list, now);
+    let row = |row: show::Row| {
+        let object = &objects[row.object_idx];
+        let beside = match style.include {
+            Include::Nothing => Value::Null,
+            Include::Metadata => answer::partial(object, style.version),
+            Include::Object => object.clone(),
+        };
+        json!({"cells": row.cells, "object": beside})
+    };
+    json!({
+        "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": {},
+        "columnDefinitions": definitions(resource), "rows": shown.into_iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 /// A bookmark carries its revision in a row without cells.

@@ -154,6 +154,8 @@ fn formats() {
         header accept application/json;as=Table;v=v1;g=meta.k8s.io
         GET CM?watch=1&includeObject=None
         GET CM/a?includeObject=Odd&pretty=true
+        header accept application/json;as=Table;v=v1;g=meta.k8s.io
+        GET /api/v1/componentstatuses?includeObject=None
         header content-type text/plain
         POST CM {"metadata":{"name":"z"}}
         header content-type application/yaml
@@ -169,6 +171,7 @@ fn formats() {
             200 {"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"resourceVersion":"3"},"rows":[{"cells":["a",0,"0s"],"object":null}]}
             200 {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"resourceVersion":"3"},"rows":[{"cells":["a",0,"0s"],"object":null}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"4"},"rows":[{"cells":["b",0,"0s"],"object":null}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"5"},"rows":[{"cells":["c",0,"0s"],"object":null}]},"type":"ADDED"}
             200 {   "kind": "ConfigMap",   "apiVersion": "v1",   "metadata": {     "resourceVersion": "3",     "creationTimestamp": "2026-11-22T10:00:00Z",     "labels": {       "x": "1"     },     "managedFields": [       {         "apiVersion": "v1",         "fieldsType": "FieldsV1",         "fieldsV1": {           "f:metadata": {             "f:labels": {               ".": {},               "f:x": {}             }           }         },         "manager": "unknown",         "operation": "Update",         "time": "2026-11-22T10:00:00Z"       }     ],     "name": "a",     "namespace": "d",     "uid": "e099ec6c-d736-4ca5-85e7-bb0f12278575"   } }
+            200 [299 - "v1 ComponentStatus is deprecated in v1.19+"] {"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Status","priority":0,"type":"string"},{"description":"","format":"","name":"Message","priority":0,"type":"string"},{"description":"","format":"","name":"Error","priority":0,"type":"string"}],"kind":"Table","metadata":{},"rows":[{"cells":["controller-manager","Healthy","ok",""],"object":null},{"cells":["etcd-0","Healthy","ok",""],"object":null},{"cells":["scheduler","Healthy","ok",""],"object":null}]}
             415 {"apiVersion":"v1","code":415,"kind":"Status","message":"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf","metadata":{},"reason":"UnsupportedMediaType","status":"Failure"}
             201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"yy","namespace":"d","resourceVersion":"6"}}
         "#]],
