@@ -27,6 +27,13 @@ pub(crate) async fn create(client: &Client, dns_addresses: &[IpAddr], cluster: &
     publish(client, cluster).await.map_err(|e| Failure::caused("cannot publish the cluster's facts", &e))
 }
 
+/// `kubectl get nodes` tells by this label which nodes are servers. A kubelet may not set it on its own node.
+pub(crate) async fn mark_control_plane(client: &Client, node_name: &str) -> Result<(), Error> {
+    let label = json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}});
+    client.patch::<Value>(&format!("/api/v1/nodes/{node_name}"), PatchKind::Merge, &label).await?;
+    Ok(())
+}
+
 /// What a host that joins must know before it can trust anybody; anyone may read it, and checks it by the token's digest.
 pub(crate) struct ClusterInfo {
     pub(crate) authority_pem: String,

@@ -70,7 +70,8 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         pod_ranges: options.pod_ranges.texts(),
         service_ranges: options.service_ranges.texts(),
     };
-    own_objects::create(&client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]), &dns_addresses, &cluster).await?;
+    let own_client = client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]);
+    own_objects::create(&own_client, &dns_addresses, &cluster).await?;
     let listener = listen(options.api_port).await?;
     let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
     tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
@@ -110,6 +111,8 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     })
     .await?;
     node.ready().await;
+    let marked = own_objects::mark_control_plane(&own_client, &options.node_name).await;
+    marked.map_err(|e| Failure::caused(format!("cannot label node `{}` as control plane", options.node_name), &e))?;
     daemon::notify("READY=1");
     tracing::info!(cluster = options.place.name, "ready");
 

@@ -52,7 +52,8 @@ fn join(far: &Second, more: &[&str]) -> Background {
 }
 
 fn are_both_ready(nodes: &str) -> bool {
-    nodes.lines().filter(|line| line.contains(" Ready")).count() == 2
+    let ready: Vec<_> = nodes.lines().filter(|line| line.contains(" Ready")).collect();
+    ready.len() == 2 && ready.iter().filter(|line| line.contains(" control-plane ")).count() == 1
 }
 
 impl Cluster {
