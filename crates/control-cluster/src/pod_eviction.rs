@@ -1,22 +1,23 @@
 //! Pods leave nodes with `NoExecute` taints, at once or when their toleration ends (upstream: `tainteviction`).
 
-use control_workloads::pods::whole_seconds;
+use control_workloads::pods;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition, Taint};
+use k8s_openapi::api::core::v1::{Pod, Taint};
 use object::plan::{Change, Note, Plan, Reference};
 
-const DISRUPTION: &str = "DisruptionTarget";
+const REASON: &str = "DeletionByTaintManager";
+const MESSAGE: &str = "Taint manager: deleting due to NoExecute taint";
 
 /// `taints` are those of the pod's node, seen since `since`: only what controllers taint with says when.
 pub fn plan(pod: &Pod, taints: &[Taint], since: Timestamp, now: Timestamp) -> Plan {
     let mut plan = Plan::nothing();
-    if pod.metadata.deletion_timestamp.is_some() || control_workloads::pods::is_finished(pod) {
+    if pod.metadata.deletion_timestamp.is_some() || pods::is_finished(pod) {
         return plan;
     }
     match leaves_at(pod, taints, since, now) {
         None => {}
         Some(at) if at > now => plan.wake_by(at),
-        Some(_) if !is_marked(pod) => plan.changes.push(Change::update_status(&marked(pod, now))),
+        Some(_) if !pods::is_disrupted(pod) => plan.changes.push(Change::update_status(&pods::disrupted(pod, REASON, MESSAGE, now))),
         Some(_) => {
             let key = object::plan::key_of(&pod.metadata);
             let note = Note::normal(Reference::of(pod), "TaintManagerEviction", format!("Marking for deletion Pod {key}"));
@@ -46,25 +47,6 @@ fn leaves_at(pod: &Pod, taints: &[Taint], since: Timestamp, now: Timestamp) -> O
     earliest
 }
 
-fn is_marked(pod: &Pod) -> bool {
-    control_workloads::pods::condition(pod, DISRUPTION).is_some_and(|c| c.status == "True")
-}
-
-fn marked(pod: &Pod, now: Timestamp) -> Pod {
-    let mut pod = pod.clone();
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    conditions.retain(|c| c.type_ != DISRUPTION);
-    conditions.push(PodCondition {
-        type_: DISRUPTION.to_owned(),
-        status: "True".to_owned(),
-        reason: Some("DeletionByTaintManager".to_owned()),
-        message: Some("Taint manager: deleting due to NoExecute taint".to_owned()),
-        last_transition_time: Some(whole_seconds(now)),
-        ..PodCondition::default()
-    });
-    pod
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +73,7 @@ mod tests {
             assert_eq!(leaves_at(&pod, &taints, now, now).map(|at| at.duration_since(now).as_secs()), expected, "{tolerations}");
         }
         let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []}})).unwrap();
-        assert_eq!(plan(&marked(&pod, now), &taints, now, now).changes.len(), 1);
+        assert_eq!(plan(&pods::disrupted(&pod, REASON, MESSAGE, now), &taints, now, now).changes.len(), 1);
         assert!(plan(&pod, &[], now, now).changes.is_empty());
         let by_hand: Vec<Taint> = serde_json::from_value(json!([{"key": "k", "effect": "NoExecute"}])).unwrap();
         let patient = json!([{"operator": "Exists", "tolerationSeconds": 60}]);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use control_workloads::pods::{self, whole_seconds};
+use control_workloads::pods;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::Pod;
 use object::key::GroupVersionResource;
 use object::plan::{Change, DeleteOptions, Plan, Write, key_of};
 
@@ -13,8 +13,6 @@ use object::plan::{Change, DeleteOptions, Plan, Write, key_of};
 pub const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
 /// Upstream: `--terminated-pod-gc-threshold`.
 pub const FINISHED_MAX: usize = 12_500;
-
-const DISRUPTION: &str = "DisruptionTarget";
 
 pub struct View<'a> {
     pub pod: &'a Pod,
@@ -58,19 +56,8 @@ fn delete_now(pod: &Pod) -> Change {
 }
 
 fn failed(pod: &Pod, now: Timestamp) -> Pod {
-    let mut pod = pod.clone();
-    let status = pod.status.get_or_insert_default();
-    status.phase = Some("Failed".to_owned());
-    let conditions = status.conditions.get_or_insert_default();
-    conditions.retain(|c| c.type_ != DISRUPTION);
-    conditions.push(PodCondition {
-        type_: DISRUPTION.to_owned(),
-        status: "True".to_owned(),
-        reason: Some("DeletionByPodGC".to_owned()),
-        message: Some("PodGC: node no longer exists".to_owned()),
-        last_transition_time: Some(whole_seconds(now)),
-        ..PodCondition::default()
-    });
+    let mut pod = pods::disrupted(pod, "DeletionByPodGC", "PodGC: node no longer exists", now);
+    pod.status.get_or_insert_default().phase = Some("Failed".to_owned());
     pod
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use control_workloads::pods::{condition, node_name};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::TokenReview;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -9,6 +10,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Event, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use object::key::ObjectKey;
 use object::plan::Propagation;
@@ -41,6 +43,26 @@ fn quotas_tell_what_is_used() {
         house.until::<ResourceQuota>("half a core", used("requests.cpu", "500m")).await;
         house.delete::<Pod>(&web(), Propagation::Background).await;
         house.until::<ResourceQuota>("given back", used("pods", "0")).await;
+    });
+}
+
+#[test]
+fn a_pod_that_makes_room_says_why_before_it_goes() {
+    run(async |house| {
+        house.play_node("n1").await;
+        for (name, value) in [("low", 1), ("high", 2)] {
+            house.create::<PriorityClass>(json!({"metadata": {"name": name}, "value": value})).await;
+            let containers = json!([{"name": "c", "image": "a", "resources": {"requests": {"cpu": "60"}}}]);
+            let metadata = json!({"name": name, "namespace": "default", "finalizers": ["example.com/stay"]});
+            house.create::<Pod>(json!({"metadata": metadata, "spec": {"priorityClassName": name, "containers": containers}})).await;
+            house.until::<Pod>("the first has its place", |pods| pods.iter().any(|p| !node_name(p).is_empty())).await;
+        }
+        let is_victim = |p: &&Arc<Pod>| p.metadata.name.as_deref() == Some("low") && p.metadata.deletion_timestamp.is_some();
+        let pods = house.until::<Pod>("the victim goes", |pods| pods.iter().any(|p| is_victim(&p))).await;
+        let said = condition(pods.iter().find(is_victim).unwrap(), "DisruptionTarget").expect("it says why").clone();
+        assert_eq!((said.status.as_str(), said.reason.as_deref()), ("True", Some("PreemptionByScheduler")));
+        assert_eq!(said.message.as_deref(), Some("default-scheduler: preempting to accommodate a higher priority pod"));
+        house.until::<Event>("told", |events| events.iter().any(|e| e.reason.as_deref() == Some("Preempted"))).await;
     });
 }
 

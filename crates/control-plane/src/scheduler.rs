@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use control_workloads::pods::{disrupted, is_disrupted};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use object::key::{GroupVersionResource, ObjectKey};
-use object::plan::{Change, DeleteOptions, Note, PatchKind, Plan, Reference, Verb, Write};
+use object::plan::{Change, Note, PatchKind, Plan, Reference, Verb, Write};
 use object::time;
 use reconcile::{Ask, Cache, Changed, Controller, Informers};
 use scheduling::{Cluster, DEFAULT_SCHEDULER, Decision, Options, PodInfo, Preemption};
@@ -28,18 +29,20 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Upstream: `podMaxInUnschedulablePodsDuration`: a guard against a change nobody thought of.
 const TRY_ANYWAY: Duration = Duration::from_secs(300);
+const WHY_PREEMPTED: &str = "default-scheduler: preempting to accommodate a higher priority pod";
 
 pub(crate) fn controller(informers: &Informers, options: Options) -> Controller {
     let (pods, nodes, namespaces) = (informers.of::<Pod>(), informers.of::<Node>(), informers.of::<Namespace>());
     let inbox = Arc::new(Inbox::default());
-    let scheduler = Mutex::new(Scheduler { cluster: Cluster::new(options), pending: BTreeMap::new(), generation: 0 });
+    let scheduler =
+        Mutex::new(Scheduler { cluster: Cluster::new(options), pending: BTreeMap::new(), leaving: BTreeMap::new(), generation: 0 });
     let (planned, view) = (inbox.clone(), pods.clone());
     let feed = |inbox: &Arc<Inbox>| inbox.clone();
     let (from_pods, from_nodes, from_namespaces) = (feed(&inbox), feed(&inbox), feed(&inbox));
     Controller::new("scheduler", DEFAULT_SCHEDULER, move |ask| {
         let mut scheduler = scheduler.lock().unwrap_or_else(PoisonError::into_inner);
         scheduler.take_in(planned.drain(), &view);
-        scheduler.plan(&ask)
+        scheduler.plan(&ask, &view)
     })
     .maps(&nodes, move |changed| from_nodes.put(Update::Node(changed.clone())))
     .maps(&namespaces, move |changed| from_namespaces.put(Update::Namespace(changed.clone())))
@@ -71,8 +74,15 @@ impl Inbox {
 struct Scheduler {
     cluster: Cluster,
     pending: BTreeMap<ObjectKey, Pending>,
+    /// Pods that make room for others, until they are seen to go.
+    leaving: BTreeMap<ObjectKey, Leaving>,
     /// Counts changes that may make room for a pod that found none.
     generation: u64,
+}
+
+struct Leaving {
+    uid: String,
+    message: String,
 }
 
 struct Pending {
@@ -179,7 +189,7 @@ impl Scheduler {
         }
     }
 
-    fn plan(&mut self, ask: &Ask) -> Plan {
+    fn plan(&mut self, ask: &Ask, pods: &Cache<Pod>) -> Plan {
         let mut plan = Plan::nothing();
         // What was assumed and is still pending was refused: its room is free again.
         let refused: Vec<String> = self.pending.values().filter(|p| p.is_assumed).map(|p| p.info.uid.clone()).collect();
@@ -200,6 +210,7 @@ impl Scheduler {
         for (_, _, key) in due {
             self.attempt(&key, ask.now, &mut plan);
         }
+        self.evict(pods, ask.now, &mut plan);
         plan
     }
 
@@ -219,10 +230,24 @@ impl Scheduler {
                 let nominated = preemption.as_ref().map(|p| p.node.clone());
                 plan.changes.extend(explain(&pending.pod, key, &message, nominated.as_deref(), now));
                 if let Some(preemption) = preemption {
-                    plan.changes.extend(evict(&pending.info, &preemption));
+                    self.leaving.extend(victims(&pending.info, preemption));
                 }
             }
         }
+    }
+
+    /// A victim says why it goes before it goes: what it says must be seen to stand when it is deleted.
+    fn evict(&mut self, pods: &Cache<Pod>, now: Timestamp, plan: &mut Plan) {
+        self.leaving.retain(|key, leaving| {
+            let is_same = |pod: &Arc<Pod>| pod.metadata.uid.as_ref() == Some(&leaving.uid) && pod.metadata.deletion_timestamp.is_none();
+            let Some(pod) = pods.get(key).filter(is_same) else { return false };
+            plan.changes.push(if is_disrupted(&pod) {
+                Change::delete(&*pod).telling(Note::normal(Reference::of(&*pod), "Preempted", leaving.message.clone()))
+            } else {
+                Change::update_status(&disrupted(&pod, "PreemptionByScheduler", WHY_PREEMPTED, now))
+            });
+            true
+        });
     }
 }
 
@@ -264,23 +289,7 @@ fn explain(pod: &Pod, key: &ObjectKey, message: &str, nominated: Option<&str>, n
     Some(Write::Patch { resource, key: key.clone(), subresource: "status", kind: PatchKind::Strategic, patch }.into())
 }
 
-fn evict(preemptor: &PodInfo, preemption: &Preemption) -> Vec<Change> {
-    let victims = preemption.victims.iter().map(|victim| {
-        let about = Reference {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            namespace: victim.key.namespace.clone(),
-            name: victim.key.name.clone(),
-            uid: victim.uid.clone(),
-            ..Reference::default()
-        };
-        let message = format!("Preempted by pod {} on node {}", preemptor.uid, preemption.node);
-        let write = Write::Delete {
-            resource: GroupVersionResource::of::<Pod>(),
-            key: victim.key.clone(),
-            options: DeleteOptions::only(victim.uid.clone()),
-        };
-        Change::from(write).telling(Note::normal(about, "Preempted", message))
-    });
-    victims.collect()
+fn victims(preemptor: &PodInfo, preemption: Preemption) -> impl Iterator<Item = (ObjectKey, Leaving)> {
+    let message = format!("Preempted by pod {} on node {}", preemptor.uid, preemption.node);
+    preemption.victims.into_iter().map(move |victim| (victim.key, Leaving { uid: victim.uid, message: message.clone() }))
 }

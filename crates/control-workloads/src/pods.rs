@@ -25,6 +25,31 @@ pub fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
 }
 
+/// A pod that goes for no fault of its own says why: jobs need not count it as failed.
+pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
+
+pub fn is_disrupted(pod: &Pod) -> bool {
+    condition(pod, DISRUPTION_TARGET).is_some_and(|c| c.status == "True")
+}
+
+/// The pod with the condition that it is to be disrupted.
+pub fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
+    let mut pod = pod.clone();
+    let observed_generation = pod.metadata.generation;
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|c| c.type_ != DISRUPTION_TARGET);
+    conditions.push(PodCondition {
+        type_: DISRUPTION_TARGET.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(whole_seconds(now)),
+        observed_generation,
+        ..PodCondition::default()
+    });
+    pod
+}
+
 pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|c| c.status == "True")
 }
