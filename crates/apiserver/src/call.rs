@@ -1,5 +1,6 @@
 //! One request on its way through the handler: what was sent, who sent it, and what it asks for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use authz::UserInfo;
@@ -20,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) info: RequestInfo,
     pub(crate) user: Arc<UserInfo>,
+    /// Where it comes from; `None` for who is in this process.
+    pub(crate) client_ip: Option<IpAddr>,
     /// The caller is in this process.
     pub(crate) is_near: bool,
     pub(crate) body: RequestBody,

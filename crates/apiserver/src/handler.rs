@@ -1,5 +1,6 @@
 //! The way of every request: user, authorization, then to whoever answers it.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::{ApiServer, answer, compress, impersonate, limits, pretty, request_in
 pub(crate) struct Peer {
     /// Whom its certificate names, or who it is in this process; without one the headers are asked.
     pub(crate) user: Option<Arc<UserInfo>>,
+    pub(crate) ip: Option<IpAddr>,
     /// In this process.
     pub(crate) is_near: bool,
     /// Not on this host: bytes on the way cost more than compressing them.
@@ -62,8 +64,13 @@ impl ApiServer {
             Err(status) => return unauthorized(&status),
         };
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let is_near = peer.is_near;
-        let mut call = Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, is_near, body, upgrade };
+        let (client_ip, is_near) = (peer.ip, peer.is_near);
+        // HTTP/2 has the host in the address; everybody else looks into the headers.
+        if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+            parts.headers.entry(http::header::HOST).or_insert(host);
+        }
+        let mut call =
+            Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, client_ip, is_near, body, upgrade };
         let mut response = self.settle(&mut call).await;
         // Upstream: nothing that somebody had to show a name for is kept by caches, but for what says otherwise.
         response.headers_mut().entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));

@@ -30,7 +30,8 @@ impl Transport for Local {
         let (server, user) = (Arc::clone(&self.server), Arc::clone(&self.user));
         let (parts, body) = request.into_parts();
         async move {
-            let response = server.handle(parts, RequestBody::Whole(body), Peer { user: Some(user), is_near: true, is_far: false }).await;
+            let response =
+                server.handle(parts, RequestBody::Whole(body), Peer { user: Some(user), is_near: true, ..Peer::default() }).await;
             Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
         }
         .boxed()

@@ -1,9 +1,10 @@
 //! Requests that another server answers: kubelets (logs, exec, attach, port-forward, node proxy), pods and services (proxy).
 //!
-//! `place` finds out where a request goes, `hop` carries it there. An upgraded connection is copied both ways as it is: what is
+//! `place` finds out where a request goes, `hop` carries it there, `links` mends the answer's links. An upgraded connection is copied both ways as it is: what is
 //! spoken on it is the business of its two ends.
 
 mod hop;
+mod links;
 mod place;
 
 use std::sync::Arc;
@@ -39,9 +40,12 @@ impl ApiServer {
             path = format!("{path}?{}", call.raw_query);
         }
         let prefix = call.info.path.strip_suffix(&call.info.rest).unwrap_or(&call.info.path).trim_end_matches('/').to_owned();
-        let mut response = self.hop(call, &place, &path).await?;
-        place::rewrite_location(response.headers_mut(), &prefix, &place.authority());
-        Ok(response)
+        if call.headers.contains_key(header::UPGRADE) {
+            return self.hop(call, &place, &path).await;
+        }
+        say_for_whom(call);
+        let way = links::Way { prefix, place: place.authority(), host: call.header(header::HOST).unwrap_or("").to_owned() };
+        Ok(way.lead_back(self.hop(call, &place, &path).await?).await)
     }
 
     /// `log`, `exec`, `attach`, `portforward`.
@@ -137,6 +141,19 @@ fn redirect_to_root(call: &Call) -> Option<Response<Body>> {
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
     response.headers_mut().insert(header::LOCATION, location);
     Some(response)
+}
+
+/// Upstream: what was asked for is in `X-Forwarded-Uri`; who asked is added to those before in `X-Forwarded-For`.
+fn say_for_whom(call: &mut Call) {
+    if let Ok(path) = HeaderValue::from_str(&call.info.path) {
+        call.headers.insert("x-forwarded-uri", path);
+    }
+    let Some(ip) = call.client_ip else { return };
+    let before = call.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let all: Vec<String> = before.map(str::to_owned).chain([ip.to_string()]).collect();
+    if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
+        call.headers.insert("x-forwarded-for", all);
+    }
 }
 
 fn invalid_name(call: &Call) -> Status {

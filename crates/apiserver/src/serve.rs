@@ -79,6 +79,7 @@ impl ApiServer {
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let client = Peer {
             user: certificate.and_then(|der| user_of_certificate(der)).map(Arc::new),
+            ip: Some(peer.ip().to_canonical()),
             is_near: false,
             is_far: !peer.ip().to_canonical().is_loopback(),
         };

@@ -95,7 +95,7 @@ async fn one(server: &Arc<ApiServer>, line: &str, user: Option<Arc<UserInfo>>, h
     }
     let (parts, ()) = request.body(()).expect("a request").into_parts();
     let response = Arc::clone(server)
-        .handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), Peer { user, is_near: false, is_far: true })
+        .handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), Peer { user, is_far: true, ..Peer::default() })
         .await;
     shown(response).await
 }

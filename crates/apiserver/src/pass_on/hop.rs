@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ERROR_LEN_MAX: usize = 16 * 1024;
 
 /// Headers that belong to one connection and not to the request.
-const HOP_HEADERS: &[&str] = &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host"];
+const HOP_HEADERS: &[&str] = &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 /// Who the client is was settled here; the other server is told by certificate who we are.
 const OWN_HEADERS: &[&str] = &["authorization", "impersonate-user", "impersonate-group", "impersonate-uid"];
 
@@ -68,8 +68,9 @@ fn outgoing(call: &Call, body: RequestBody, place: &Place, path: &str) -> Result
     let mut request = Request::builder().method(call.method.clone()).uri(path).body(body).map_err(Status::internal)?;
     let is_upgrade = call.headers.contains_key(header::UPGRADE);
     copy_headers(&call.headers, request.headers_mut(), is_upgrade);
+    // Upstream: the other server hears by which name its client knows this one.
     let host = place.authority().parse().map_err(Status::internal)?;
-    request.headers_mut().insert(header::HOST, host);
+    request.headers_mut().entry(header::HOST).or_insert(host);
     Ok(request)
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, header};
 use object::Value;
 use object::meta;
 use object::status::Status;
@@ -197,20 +196,6 @@ fn encoded(text: &str) -> String {
         }
     }
     out
-}
-
-/// A redirect of the other server leads back through this one.
-pub(super) fn rewrite_location(headers: &mut HeaderMap, prefix: &str, authority: &str) {
-    let Some(location) = headers.get(header::LOCATION).and_then(|v| v.to_str().ok()) else {
-        return;
-    };
-    let own = [format!("http://{authority}"), format!("https://{authority}")];
-    let path = own.iter().find_map(|root| location.strip_prefix(root.as_str())).unwrap_or(location);
-    if path.starts_with('/') {
-        if let Ok(value) = HeaderValue::from_str(&format!("{prefix}{path}")) {
-            headers.insert(header::LOCATION, value);
-        }
-    }
 }
 
 #[cfg(test)]

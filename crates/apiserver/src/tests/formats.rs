@@ -18,7 +18,7 @@ const MAPS: &str = "/api/v1/namespaces/d/configmaps";
 async fn get(server: &Arc<ApiServer>, path: &str, accept: &str) -> Bytes {
     let (parts, ()) = Request::get(path).header("accept", accept).body(()).expect("a request").into_parts();
     let admin = UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() };
-    let peer = Peer { user: Some(Arc::new(crate::authenticate::authenticated(admin))), is_near: true, is_far: false };
+    let peer = Peer { user: Some(Arc::new(crate::authenticate::authenticated(admin))), is_near: true, ..Peer::default() };
     let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::new()), peer).await;
     assert_eq!(response.status(), 200, "{path}");
     response.into_body().collect().await.expect("bodies never fail").to_bytes()
