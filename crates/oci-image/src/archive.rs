@@ -34,7 +34,7 @@ impl ImageStore {
             return images.iter().map(|image| self.import_docker(&source, image)).collect::<Result<Vec<_>, _>>().map(|n| n.concat());
         }
         let index = source.document("index.json")?.ok_or_else(|| {
-            Error::Malformed(path.display().to_string(), "neither manifest.json (docker) nor index.json (OCI) is in it".to_owned())
+            Error::Malformed("the archive".to_owned(), "neither manifest.json (docker) nor index.json (OCI) is in it".to_owned())
         })?;
         let index: ManifestList = parse(&index, "index.json")?;
         index.manifests.iter().map(|entry| self.import_oci(&source, entry)).collect::<Result<Vec<_>, _>>().map(|n| n.concat())
@@ -107,13 +107,14 @@ impl ImageStore {
     fn source_of_archive(&self, path: &Path) -> Result<Source, Error> {
         let file = File::open(path).map_err(|e| Error::File("open", path.to_owned(), e))?;
         let reader = decompress(BufReader::new(file), path)?;
-        let scratch =
-            std::env::temp_dir().join(format!("coracle-import-{}-{}", std::process::id(), path.file_name().map_or(0, |n| n.len())));
-        std::fs::create_dir_all(&scratch).map_err(|e| Error::File("create", scratch.clone(), e))?;
+        let scratch = self.ingest_path();
+        std::fs::create_dir(&scratch).map_err(|e| Error::File("create", scratch.clone(), e))?;
         let mut source = Source { files: BTreeMap::new(), links: BTreeMap::new(), scratch: Some(scratch.clone()) };
-        let malformed = |e: std::io::Error| Error::Malformed(path.display().to_string(), e.to_string());
-        for entry in tar::Archive::new(reader).entries().map_err(malformed)? {
-            let mut entry = entry.map_err(malformed)?;
+        let malformed = |e: std::io::Error| Error::Malformed("the archive".to_owned(), e.to_string());
+        // The library's own words for a strange header repeat the header.
+        let no_archive = |_| Error::Malformed("the archive".to_owned(), "this is no tar file, or it is cut off".to_owned());
+        for entry in tar::Archive::new(reader).entries().map_err(no_archive)? {
+            let mut entry = entry.map_err(no_archive)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
             if entry.header().entry_type().is_symlink() || entry.header().entry_type().is_hard_link() {
                 let target = entry.link_name().map_err(malformed)?.unwrap_or_default();

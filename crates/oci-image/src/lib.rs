@@ -77,4 +77,6 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {}
 
 #[cfg(test)]
+mod archive_tests;
+#[cfg(test)]
 mod tests;

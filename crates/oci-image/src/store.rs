@@ -109,7 +109,8 @@ impl ImageStore {
         Ok(BlobWriter { store: self.clone(), path, file, hasher: Sha256::new(), size: 0 })
     }
 
-    fn ingest_path(&self) -> PathBuf {
+    /// A new name for what is not whole yet; what a crash leaves there is removed by a later clean-up.
+    pub(crate) fn ingest_path(&self) -> PathBuf {
         let n = self.inner.counter.fetch_add(1, Ordering::Relaxed);
         self.inner.root.join("ingest").join(format!("{}-{n}", std::process::id()))
     }

@@ -9,10 +9,10 @@ use tar::{Builder, EntryType, Header};
 use crate::manifest::{Descriptor, Manifest, media};
 use crate::{Error, ImageStore, Reference, digest_of, unpack};
 
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static N: AtomicUsize = AtomicUsize::new(0);
         let path = std::env::temp_dir().join(format!("coracle-oci-image-{}-{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&path).unwrap();
@@ -26,7 +26,7 @@ impl Drop for Scratch {
     }
 }
 
-fn entry(builder: &mut Builder<Vec<u8>>, kind: EntryType, path: &str, link: &str, content: &[u8], mode: u32) {
+pub(crate) fn entry(builder: &mut Builder<Vec<u8>>, kind: EntryType, path: &str, link: &str, content: &[u8], mode: u32) {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_size(content.len() as u64);
@@ -50,7 +50,7 @@ fn unpack_all(folder: &Path, entries: &[(EntryType, &str, &str, &[u8], u32)]) ->
     unpack::unpack(&mut tar.as_slice(), folder)
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
