@@ -138,8 +138,10 @@ impl Starting {
             }
             let log = place.log_file();
             if let Ok(Some(exit)) = self.child.try_wait() {
-                let why = last_line(&log).unwrap_or_else(|| exit.to_string());
-                return Err(Failure::new(format!("the server ended while {last}: {why}")).hint(format!("less {}", log.display())));
+                let (why, hint) = last_words(&log);
+                let why = why.unwrap_or_else(|| exit.to_string());
+                let hint = hint.unwrap_or_else(|| format!("less {}", log.display()));
+                return Err(Failure::new(format!("the server ended while {last}: {why}")).hint(hint));
             }
             if steps_left == 0 {
                 return Err(
@@ -156,7 +158,10 @@ impl Drop for Starting {
     }
 }
 
-fn last_line(path: &std::path::Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
-    text.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint:")).map(|l| l.trim_start_matches("error: ").to_owned())
+/// Why the server ended, and what it advised, as `Failure` is written.
+fn last_words(log: &std::path::Path) -> (Option<String>, Option<String>) {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty()).peekable();
+    let hint = lines.next_if(|line| line.starts_with("hint: ")).map(|line| line.trim_start_matches("hint: ").to_owned());
+    (lines.next().map(|line| line.trim_start_matches("error: ").to_owned()), hint)
 }

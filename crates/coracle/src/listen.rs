@@ -15,8 +15,6 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener, Failure> {
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
             Err(Failure::new(format!("port {port} is in use by another program")).hint(format!("ss -ltnp 'sport = {port}'")))
         }
-        Err(_) => {
-            TcpListener::bind(any4).await.map_err(|e| Failure::caused(format!("cannot listen on port {port}"), &e).hint("--api-port PORT"))
-        }
+        Err(_) => TcpListener::bind(any4).await.map_err(|e| Failure::caused(format!("cannot listen on port {port}"), &e)),
     }
 }

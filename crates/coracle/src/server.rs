@@ -72,7 +72,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     };
     let own_client = client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]);
     own_objects::create(&own_client, &dns_addresses, &cluster).await?;
-    let listener = listen(options.api_port).await?;
+    let listener = listen(options.api_port).await.map_err(|failure| failure.hint("--api-port PORT"))?;
     let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
     tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
 
