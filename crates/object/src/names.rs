@@ -8,6 +8,7 @@ const GENERATED_BASE_LEN_MAX: usize = 58;
 const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 pub const SUBDOMAIN_TEXT: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const ANY_CASE_TEXT: &str = "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'Example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 pub const LABEL_TEXT: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 pub const DNS1035_TEXT: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 pub const QUALIFIED_NAME_TEXT: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -44,6 +45,18 @@ fn is_qualified_shape(text: &str) -> bool {
 /// Faults of a DNS subdomain (most object names); empty when it is fine.
 pub fn subdomain_faults(text: &str) -> Vec<String> {
     subdomain_faults_counted(text, Counted::Characters)
+}
+
+/// The same in the words of upstream's generated rules.
+pub fn subdomain_faults_in_bytes(text: &str) -> Vec<String> {
+    subdomain_faults_counted(text, Counted::Bytes)
+}
+
+/// The same where letters may be large or small.
+pub fn subdomain_faults_of_any_case(text: &str) -> Vec<String> {
+    let faults = subdomain_faults_in_bytes(&text.to_lowercase());
+    let any_case = |fault: String| if fault == SUBDOMAIN_TEXT { ANY_CASE_TEXT.to_owned() } else { fault };
+    faults.into_iter().map(any_case).collect()
 }
 
 fn subdomain_faults_counted(text: &str, counted: Counted) -> Vec<String> {

@@ -63,6 +63,10 @@ impl Quantity {
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }
+    /// No whole number of times nothing is anything.
+    pub fn is_multiple_of(self, step: Quantity) -> bool {
+        step.nanos != 0 && self.nanos % step.nanos == 0
+    }
     #[must_use]
     pub fn plus(self, other: Quantity) -> Quantity {
         let format = if self.nanos == 0 { other.format } else { self.format };

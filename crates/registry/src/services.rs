@@ -57,10 +57,9 @@ pub(crate) fn companions(
     registry.address_writes(request, meta::name(new), &before, &after)
 }
 
-/// What an update leaves out and the server had allotted is kept, before anything is validated; so is given what validation wants.
-pub(crate) fn carry(registry: &Registry, request: &Request, old: Option<&Value>, new: &mut Value) {
+/// Given before anything is validated, for validation wants it.
+pub(crate) fn allot_health(registry: &Registry, request: &Request, old: Option<&Value>, new: &mut Value) {
     if rows::is_service(&request.resource) && request.subresource.is_empty() {
-        families::carry(old, new);
         let before = Holdings::of(old);
         let is_taken = |port| registry.is_port_taken(&before, port);
         ports::allot_health(new, &registry.services.node_ports, registry.entropy.next(), &is_taken);

@@ -75,7 +75,8 @@ impl Registry {
         self.mutate(request, Operation::Create, None, &mut object)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
-        services::carry(self, request, None, &mut object);
+        strategies::complete(&request.resource, "", None, &mut object);
+        services::allot_health(self, request, None, &mut object);
         let mut warnings = strategies::warnings(&request.resource, "", None, &object);
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
@@ -172,7 +173,8 @@ impl Registry {
         self.mutate(request, Operation::Update, Some(old), &mut new)?;
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
-        services::carry(self, request, Some(old), &mut new);
+        strategies::complete(&request.resource, &request.subresource, Some(old), &mut new);
+        services::allot_health(self, request, Some(old), &mut new);
         let mut warnings = match plan.way {
             Way::Engine => Vec::new(),
             _ => strategies::warnings(&request.resource, &request.subresource, Some(old), &new),

@@ -193,6 +193,12 @@ impl Faults {
         check(self);
         self.1.is_off = false;
     }
+    /// Only the generated rules.
+    pub(crate) fn only_generated(&mut self, check: impl FnOnce(&mut Self)) {
+        let n_written = self.0.len();
+        check(self);
+        self.0.truncate(n_written);
+    }
     /// A generated rule: what is not the same as before. Whether it is.
     pub(crate) fn immutable_later(&mut self, old: &At<'_>, new: &At<'_>) -> bool {
         let is_same = crate::equality::is_semantically_equal(old.value, new.value);

@@ -116,6 +116,7 @@ impl Writer {
         for field in fields {
             match field {
                 Field::Embedded(of) => {
+                    let value = if *of == "ObjectMeta" { &value["metadata"] } else { value };
                     if let Some(fields) = types().get(of) {
                         self.fields(fields, value, depth, is_first);
                     }

@@ -43,6 +43,13 @@ pub struct Context<'a> {
     pub user: &'a UserInfo,
 }
 
+/// What was left out and is known from `old`, before the write is looked at in any other way.
+pub fn complete(resource: &Resource, subresource: &str, old: Option<&Value>, new: &mut Value) {
+    if let Some(complete) = row::find(&resource.group, &resource.plural).complete.filter(|_| subresource.is_empty()) {
+        complete(old, new);
+    }
+}
+
 /// What a create may not choose: status, generation. Comes after admission has changed the object.
 pub fn prepare_create(resource: &Resource, object: &mut Value, context: &Context<'_>) {
     reset::create(resource, object, context);

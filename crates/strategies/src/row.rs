@@ -14,6 +14,8 @@ use crate::{groups, shapes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameRule {
     Subdomain,
+    /// The same as upstream generates it: in other words, and not for a fixed part.
+    GeneratedSubdomain,
     Label,
     PathSegment,
     IpAddress,
@@ -25,6 +27,7 @@ impl NameRule {
     pub(crate) fn faults(self, name: &str) -> Vec<String> {
         match self {
             NameRule::Subdomain => names::subdomain_faults(name),
+            NameRule::GeneratedSubdomain => names::subdomain_faults_in_bytes(name),
             NameRule::Label => names::label_faults(name),
             NameRule::PathSegment => names::path_segment_faults(name),
             NameRule::IpAddress => ip_faults(name),
@@ -34,6 +37,9 @@ impl NameRule {
 
     /// A base that ends in dashes is fine: more letters follow.
     pub(crate) fn prefix_faults(self, base: &str) -> Vec<String> {
+        if self == NameRule::GeneratedSubdomain {
+            return Vec::new();
+        }
         let trimmed = base.trim_end_matches('-');
         if !matches!(self, NameRule::Subdomain | NameRule::Label) || trimmed.is_empty() || trimmed.len() == base.len() {
             return self.faults(base);
@@ -60,6 +66,8 @@ pub(crate) enum StatusMetadata {
     Kept,
 }
 
+/// Old, if there is one, and new.
+pub(crate) type Complete = fn(Option<&Value>, &mut Value);
 pub(crate) type Create = fn(&mut Value, &Context<'_>);
 /// Subresource, old, new.
 pub(crate) type Update = fn(&str, &Value, &mut Value, &Context<'_>);
@@ -77,6 +85,7 @@ pub(crate) struct Row {
     /// Whether a create may set status.
     pub(crate) keeps_status_on_create: bool,
     pub(crate) status_metadata: StatusMetadata,
+    pub(crate) complete: Option<Complete>,
     pub(crate) create: Option<Create>,
     pub(crate) update: Option<Update>,
     pub(crate) validate: Option<Validate>,
@@ -93,6 +102,7 @@ impl Row {
             generation: None,
             keeps_status_on_create: false,
             status_metadata: StatusMetadata::Sent,
+            complete: None,
             create: None,
             update: None,
             validate: None,
@@ -116,7 +126,7 @@ impl Row {
                 | "apiextensions.k8s.io"
                 | "apiregistration.k8s.io"
         );
-        !self.plural.is_empty() && !is_free
+        !self.plural.is_empty() && !is_free && (self.group, self.plural) != ("", "events")
     }
 
     pub(crate) const fn checked(self, validate: Validate, validate_update: ValidateUpdate) -> Self {

@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use object::field::Error;
+
 use crate::check::{At, Faults};
 
 const MAX_NAME: usize = 253;
@@ -314,6 +316,35 @@ pub(crate) fn csi_driver_name(at: &At<'_>, faults: &mut Faults) {
         faults.too_long(at, MAX);
     }
     faults.each(at, object::names::subdomain_faults(&at.text().to_lowercase()));
+}
+
+/// The same where upstream generates the rule too, which says it in other words.
+pub(crate) fn csi_driver_name_later(at: &At<'_>, faults: &mut Faults) {
+    const MAX: usize = 63;
+    faults.covered(|faults| csi_driver_name(at, faults));
+    faults.later(|faults| {
+        if !faults.need_text(at) {
+            return;
+        }
+        faults.each(at, object::names::subdomain_faults_of_any_case(at.text()));
+        if at.text().len() > MAX {
+            faults.0.push(Error::too_long_characters(&at.path(), MAX));
+        }
+    });
+}
+
+/// `1.2.3-pre.1+build` as semver.org has it.
+pub(crate) fn is_semantic_version(text: &str) -> bool {
+    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+    let has_no_zeros = |part: &str| part == "0" || !part.starts_with('0');
+    let is_number = |part: &str| is_digits(part) && has_no_zeros(part);
+    core.split('.').count() == 3
+        && core.split('.').all(is_number)
+        && pre.is_none_or(|pre| pre.split('.').all(|part| is_word(part) && (!is_digits(part) || has_no_zeros(part))))
+        && build.is_none_or(|build| build.split('.').all(is_word))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ fn created(path: &str, sent: &Value) -> Value {
         object["metadata"]["namespace"] = json!(namespace);
     }
     default(kinds::builtin(), resource.type_id, &mut object, now());
+    crate::complete(resource, "", None, &mut object);
     object["metadata"]["uid"] = json!("UID");
     object["metadata"]["creationTimestamp"] = json!(NOW);
     let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };

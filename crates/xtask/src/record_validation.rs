@@ -7,6 +7,7 @@
 //! validation (a body that cannot be read, a forbidden request) are left out. Everything but the seed's own create is a dry run.
 
 mod faulty;
+mod masks;
 
 use std::collections::HashSet;
 use std::fs;
@@ -36,7 +37,8 @@ pub(crate) fn run(kubeconfig: &Path, files: &[&str]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("start a runtime: {e}"))?;
     runtime.block_on(async {
         let remote = client::remote::Remote::new(target).map_err(|e| format!("connect: {}", chain(&e)))?;
-        let reference = Reference { client: Client::new(Arc::new(remote)) };
+        let began = object::time::Clock::system().now().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let reference = Reference { client: Client::new(Arc::new(remote)), began };
         reference.prepare().await?;
         for file in golden_files(&folder, files)? {
             record_file(&reference, &file).await?;
@@ -50,7 +52,7 @@ fn golden_files(folder: &Path, wanted: &[&str]) -> Result<Vec<PathBuf>, String> 
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-        wanted.is_empty() || wanted.contains(&stem)
+        file.extension().is_some_and(|ending| ending == "jsonl") && (wanted.is_empty() || wanted.contains(&stem))
     });
     files.sort();
     Ok(files)
@@ -70,7 +72,7 @@ async fn record_file(reference: &Reference, file: &Path) -> Result<(), String> {
         let cases = record_seed(reference, &seed).await.map_err(|e| format!("{}: {e}", seed["path"]))?;
         n_cases += cases.len();
         for case in cases {
-            out.push_str(&faulty::shortened(&case.to_string()));
+            out.push_str(&faulty::shortened(&masks::masked_text(&case.to_string(), &reference.began)));
             out.push('\n');
         }
     }
@@ -94,7 +96,7 @@ async fn record_seed(reference: &Reference, seed: &Value) -> Result<Vec<Value>, 
 
     reference.really(Method::POST, path, &seed["send"]).await?;
     let old = reference.with_status(&object_path, seed).await?;
-    lines.push(json!({"old": masked(&old)}));
+    lines.push(json!({"old": reference.masked(&old)?}));
     if resource.has_verb("update") {
         let mut puts = faulty::puts(resource, &old, &faulty::Part::Update);
         puts.extend(by_hand(seed, "update"));
@@ -140,6 +142,7 @@ fn resource_of(path: &str) -> Option<&'static Resource> {
 
 struct Reference {
     client: Client,
+    began: String,
 }
 
 enum Answer {
@@ -193,7 +196,7 @@ impl Reference {
                 let mut wanted = base.clone();
                 put.apply(&mut wanted);
                 let (mut changes, mut place) = (Vec::new(), Vec::new());
-                changes_between(&masked(&wanted), &masked(&got), &mut place, &mut changes);
+                changes_between(&self.masked(&wanted)?, &self.masked(&got)?, &mut place, &mut changes);
                 if !changes.is_empty() {
                     case["then"] = Value::Array(changes);
                 }
@@ -250,6 +253,18 @@ impl Reference {
         self.get(path).await
     }
 
+    /// Without what is decided anew each time.
+    fn masked(&self, object: &Value) -> Result<Value, String> {
+        let text = masks::masked_text(&object.to_string(), &self.began);
+        let mut object: Value = serde_json::from_str(&text).map_err(|e| format!("read an object again: {e}"))?;
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            for field in ["uid", "creationTimestamp", "managedFields", "resourceVersion"] {
+                metadata.remove(field);
+            }
+        }
+        Ok(object)
+    }
+
     async fn get(&self, path: &str) -> Result<Value, String> {
         self.client.get(path).await.map_err(|e| chain(&e))
     }
@@ -275,7 +290,8 @@ impl Reference {
             }
             Err(Error::Status(status)) if status.reason == "Invalid" => {
                 let causes = status.details["causes"].as_array().cloned().unwrap_or_default();
-                let causes = causes.iter().map(|cause| json!([cause["field"], cause["message"]])).collect();
+                let said = |cause: &Value| masks::masked_text(cause["message"].as_str().unwrap_or(""), &self.began);
+                let causes = causes.iter().map(|cause| json!([cause["field"], said(cause)])).collect();
                 Ok(Answer::Faulty { causes })
             }
             Err(Error::Status(status)) => Ok(Answer::Other(status.message)),
@@ -322,20 +338,6 @@ fn cut(cause: Value) -> Value {
     let start = message.char_indices().map(|(i, _)| i).take_while(|i| *i <= CAUSE_END_LEN).last().unwrap_or(0);
     let end = message.char_indices().map(|(i, _)| i).find(|i| *i + CAUSE_END_LEN >= message.len()).unwrap_or(0);
     json!([cause[0], format!("{}…{}", &message[..start], &message[end..])])
-}
-
-/// Without what is decided anew each time; the uid, which a Job carries in its labels, is a fixed word.
-fn masked(object: &Value) -> Value {
-    let mut object = match object["metadata"]["uid"].as_str() {
-        Some(uid) => serde_json::from_str(&object.to_string().replace(uid, "UID")).unwrap_or_default(),
-        None => object.clone(),
-    };
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["uid", "creationTimestamp", "managedFields", "resourceVersion"] {
-            metadata.remove(field);
-        }
-    }
-    object
 }
 
 /// What to put where, to make `old` into `new`.

@@ -1,5 +1,5 @@
-//! Which IP families a Service has, and what an update keeps of what was allotted before: upstream's rules for
-//! `ipFamilies`, `ipFamilyPolicy`, `clusterIP` and `clusterIPs`.
+//! Which IP families a Service has: upstream's rules for `ipFamilies`, `ipFamilyPolicy`, `clusterIP` and `clusterIPs`, after
+//! `strategies` has taken over what an update left out.
 
 use std::net::IpAddr;
 
@@ -21,71 +21,6 @@ pub(crate) fn has_addresses(service: &Value) -> bool {
     kind(service) != "ExternalName" && !is_headless(service)
 }
 
-/// What a body left out and the server had allotted; and the two ways to write the first address made equal.
-pub(crate) fn carry(old: Option<&Value>, new: &mut Value) {
-    if let Some(old) = old {
-        carry_addresses(old, new);
-        carry_ports(old, new);
-    }
-    equalise(old, new);
-}
-
-fn carry_addresses(old: &Value, new: &mut Value) {
-    let both = kind(old) != "ExternalName" && kind(new) != "ExternalName";
-    if both && is_unset(&new["spec"]["clusterIP"]) && is_unset(&new["spec"]["clusterIPs"]) {
-        copy(old, new, "clusterIP");
-        copy(old, new, "clusterIPs");
-    }
-    if kind(old) == "ExternalName" || kind(new) == "ExternalName" {
-        return;
-    }
-    for member in ["ipFamilies", "ipFamilyPolicy"] {
-        if is_unset(&new["spec"][member]) {
-            copy(old, new, member);
-        }
-    }
-}
-
-fn carry_ports(old: &Value, new: &mut Value) {
-    let has_ports = |s: &Value| matches!(kind(s), "NodePort" | "LoadBalancer");
-    if has_ports(old) && has_ports(new) {
-        let olds = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
-        let taken: Vec<u64> =
-            new["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_u64()).filter(|p| *p != 0).collect();
-        for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
-            if port["nodePort"].as_u64().unwrap_or(0) != 0 {
-                continue;
-            }
-            let same = olds.iter().find(|o| o["port"] == port["port"] && protocol(o) == protocol(port));
-            if let Some(number) = same.and_then(|o| o["nodePort"].as_u64()).filter(|n| *n != 0 && !taken.contains(n)) {
-                port["nodePort"] = Value::from(number);
-            }
-        }
-    } else if kind(new) == "ClusterIP" && has_ports(old) {
-        drop_same_ports(old, new);
-    }
-    let is_local = |s: &Value| kind(s) == "LoadBalancer" && s["spec"]["externalTrafficPolicy"] == "Local";
-    if is_local(old) && is_local(new) && new["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0) == 0 {
-        copy(old, new, "healthCheckNodePort");
-    }
-}
-
-/// Upstream: a change of type takes ports back that the user did not ask for again (they are the old ones).
-fn drop_same_ports(old: &Value, new: &mut Value) {
-    let numbers =
-        |s: &Value| -> Vec<u64> { s["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["nodePort"].as_u64()).collect() };
-    if numbers(old) != numbers(new) {
-        return;
-    }
-    for port in new["spec"]["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-        port.remove("nodePort");
-    }
-}
-
-fn protocol(port: &Value) -> &str {
-    port["protocol"].as_str().unwrap_or("TCP")
-}
-
 fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -95,36 +30,9 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-fn copy(old: &Value, new: &mut Value, member: &str) {
-    if !old["spec"][member].is_null() {
-        new["spec"][member] = old["spec"][member].clone();
-    }
-}
-
 fn remove(service: &mut Value, member: &str) {
     if let Some(spec) = service["spec"].as_object_mut() {
         spec.remove(member);
-    }
-}
-
-/// `clusterIP` is `clusterIPs[0]`; clients of either kind may change only the one they know.
-fn equalise(old: Option<&Value>, new: &mut Value) {
-    let single = new["spec"]["clusterIP"].as_str().unwrap_or("").to_owned();
-    let first = texts(&new["spec"]["clusterIPs"]).next().unwrap_or("").to_owned();
-    if single == first {
-        return;
-    }
-    let old_single = old.map_or("", |o| o["spec"]["clusterIP"].as_str().unwrap_or(""));
-    let old_list = old.map_or(Value::Null, |o| o["spec"]["clusterIPs"].clone());
-    let is_list_same = new["spec"]["clusterIPs"] == old_list || is_unset(&new["spec"]["clusterIPs"]) && old.is_none();
-    if single.is_empty() {
-        if old.is_some() && is_list_same && !old_single.is_empty() {
-            remove(new, "clusterIPs");
-        }
-    } else if is_list_same {
-        new["spec"]["clusterIPs"] = Value::from(vec![single]);
-    } else if single == old_single {
-        new["spec"]["clusterIP"] = Value::from(first);
     }
 }
 

@@ -96,13 +96,6 @@ fn job(job: &mut Tree, _: Timestamp) {
     let replacement = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     set_absent(spec, "podReplacementPolicy", replacement);
     set_absent(spec, "manualSelector", false);
-    let labels = spec.get("template").map(|template| template["metadata"]["labels"].clone()).unwrap_or_default();
-    if labels.as_object().is_some_and(|l| !l.is_empty())
-        && let Some(metadata) = map_or_new(job, "metadata")
-        && metadata.get("labels").and_then(Value::as_object).is_none_or(Tree::is_empty)
-    {
-        metadata.insert("labels".to_owned(), labels);
-    }
 }
 
 fn network_policy(spec: &mut Tree, _: Timestamp) {

@@ -44,7 +44,10 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::new("", "pods").with_generation().checked(pod_rules::validate, pod_rules::validate_update)
     },
     Row::new("", "podtemplates").bumped_by(&["/template"]).checked(rules::validate_template, rules::validate_template_update),
-    Row::new("", "replicationcontrollers").with_generation().checked(rules::validate_controller, rules::validate_controller_update),
+    Row {
+        name: NameRule::GeneratedSubdomain,
+        ..Row::new("", "replicationcontrollers").with_generation().checked(rules::validate_controller, rules::validate_controller_update)
+    },
     Row::new("", "resourcequotas").checked(quotas::validate_quota, quotas::validate_quota_update),
     Row { update: Some(update_secret), ..Row::new("", "secrets").checked(configs::validate_secret, configs::validate_secret_update) },
     Row {
@@ -55,6 +58,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: NameRule::Label,
+        complete: Some(services::complete),
         update: Some(services::update),
         ..Row::new("", "services").checked(service_rules::validate, service_rules::validate_update)
     },
@@ -138,6 +142,11 @@ fn update_claim(subresource: &str, old: &Value, claim: &mut Value, _: &Context<'
 fn drop_odd_data_source(claim: &mut Value, old: &Value) {
     let is_in_use = |spec: &Value| !spec["dataSource"].is_null() || !spec["dataSourceRef"].is_null();
     let spec = &mut claim["spec"];
+    // One of another namespace is behind a closed gate.
+    let has_namespace = spec["dataSourceRef"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
+    if has_namespace && old["spec"]["dataSourceRef"].is_null() {
+        unset(spec, "dataSourceRef");
+    }
     if is_in_use(&old["spec"]) || !spec["dataSourceRef"].is_null() {
         return;
     }

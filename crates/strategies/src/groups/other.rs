@@ -39,7 +39,10 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { name: NameRule::PathSegment, ..Row::new(RBAC, "rolebindings").checked(rbac::validate_binding, rbac::validate_binding_update) },
     Row { name: NameRule::PathSegment, ..Row::new(RBAC, "roles").checked(rbac::validate_role, rbac::validate_role_update) },
-    Row::new(RESOURCE, "deviceclasses").with_generation().checked(devices::validate_class, devices::validate_class_update),
+    Row {
+        name: NameRule::GeneratedSubdomain,
+        ..Row::new(RESOURCE, "deviceclasses").with_generation().checked(devices::validate_class, devices::validate_class_update)
+    },
     Row {
         status_metadata: StatusMetadata::Kept,
         update: Some(restamp_taint),

@@ -46,6 +46,7 @@ impl Ground {
             }
             Some(old) => {
                 default(kinds::builtin(), self.resource.type_id, &mut object, now());
+                crate::complete(self.resource, subresource, Some(old), &mut object);
                 let said = warnings(self.resource, subresource, Some(old), &object);
                 let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
                 prepare_update(self.resource, subresource, old, &mut object, &context);

@@ -108,7 +108,7 @@ pub(crate) fn validate_controller_update(subresource: &str, _: &At<'_>, new: &At
 
 /// Counts of a ReplicationController or a ReplicaSet.
 pub(crate) fn validate_replica_counts(status: &At<'_>, text: &str, faults: &mut Faults) {
-    for field in ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"] {
+    for field in ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas", "observedGeneration"] {
         faults.not_negative(&status.get(field));
     }
     let all = status.get("replicas").int();

@@ -1,15 +1,22 @@
 //! resource.k8s.io: claims, their templates, device classes, slices and taint rules. Expressions are not compiled.
 
+mod capacity;
+mod slices;
+
 use std::collections::{HashMap, HashSet};
 
+use object::field::Error;
 use object::names;
+use serde_json::Value;
 
 use super::core::claims::validate_template_metadata;
 use super::pods::validate_node_selector;
 use crate::check::{At, Faults};
-use crate::metadata;
 use crate::row::NameRule;
 use crate::shapes;
+use crate::{go_json, metadata};
+
+pub(crate) use slices::{validate_slice, validate_slice_update};
 
 const LIST_MAX: usize = 32;
 const ALTERNATIVES_MAX: usize = 8;
@@ -21,25 +28,50 @@ pub(crate) fn validate_claim(claim: &At<'_>, faults: &mut Faults) {
 
 pub(crate) fn validate_claim_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     if subresource == "status" {
-        return validate_claim_status(&new.get("status"), faults);
+        return validate_claim_status(old, new, faults);
     }
     faults.metadata(new, true, NameRule::Subdomain);
     faults.immutable_later(&old.get("spec"), &new.get("spec"));
 }
 
-fn validate_claim_status(status: &At<'_>, faults: &mut Faults) {
+fn validate_claim_status(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+    let (before, status) = (old.get("status").get("allocation"), new.get("status"));
     let (users, allocation) = (status.get("reservedFor"), status.get("allocation"));
     for user in users.items() {
         for field in ["resource", "name", "uid"] {
             faults.need_text(&user.get(field));
         }
     }
+    let shown = |user: &At<'_>| go_json::compact("v1.ResourceClaimConsumerReference", user.value);
+    validate_unique(&users, |user| user.get("uid").text(), shown, faults);
+    let allocated = allocation.get("devices").get("results");
+    status.get("devices").items().for_each(|device| validate_device_status(&device, &allocated, faults));
     if !users.is_empty() && !allocation.is_set() {
         faults.forbidden(&users, "may not be specified when `allocated` is not set");
     }
-    if allocation.get("nodeSelector").is_set() {
+    if before.is_set() && allocation.is_set() {
+        faults.immutable_later(&before, &allocation);
+    } else if allocation.get("nodeSelector").is_set() {
         validate_node_selector(&allocation.get("nodeSelector"), faults);
     }
+}
+
+/// What a driver says of a device that the claim has.
+fn validate_device_status(device: &At<'_>, allocated: &At<'_>, faults: &mut Faults) {
+    const CONDITIONS_MAX: usize = 8;
+    const KEYS: [&str; 4] = ["driver", "pool", "device", "shareID"];
+    shapes::csi_driver_name(&device.get("driver"), faults);
+    validate_pool(&device.get("pool"), faults);
+    faults.label(&device.get("device"));
+    let is_same = |result: &Value| KEYS.iter().all(|key| result.get(key) == device.value.get(key));
+    if !allocated.list().iter().any(is_same) {
+        faults.invalid_go(device, "SharedDeviceID", device.value, "must be an allocated device in the claim");
+    }
+    let conditions = device.get("conditions");
+    if conditions.len() > CONDITIONS_MAX {
+        faults.too_many(&conditions, CONDITIONS_MAX);
+    }
+    faults.0.extend(metadata::validate_condition_list(conditions.value, &conditions.path()));
 }
 
 pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
@@ -49,8 +81,8 @@ pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
 }
 
 pub(crate) fn validate_template_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
-    faults.immutable_go(&old.get("spec"), &new.get("spec"), "ResourceClaimTemplateSpec");
     validate_template(new, faults);
+    faults.immutable_go(&old.get("spec"), &new.get("spec"), "ResourceClaimTemplateSpec");
 }
 
 /// Names of requests, each with those of its alternatives.
@@ -65,10 +97,10 @@ fn is_too_many(list: &At<'_>, max: usize, faults: &mut Faults) -> bool {
 }
 
 /// A list whose items may not come twice, told apart by `key`. Upstream's generated rule shows what is repeated.
-fn validate_unique<'a>(list: &At<'a>, key: impl Fn(&At<'a>) -> &'a str, faults: &mut Faults) {
+fn validate_unique<'a>(list: &At<'a>, key: impl Fn(&At<'a>) -> &'a str, shown: impl Fn(&At<'a>) -> String, faults: &mut Faults) {
     let mut seen = HashSet::new();
     for item in list.items().filter(|item| !seen.insert(key(item))) {
-        faults.later(|faults| faults.duplicate(&item));
+        faults.later(|faults| faults.0.push(Error::duplicate(&item.path(), Value::Null).showing(shown(&item))));
     }
 }
 
@@ -81,7 +113,12 @@ fn validate_devices(devices: &At<'_>, faults: &mut Faults) {
     }
     if !is_too_many(&requests, LIST_MAX, faults) {
         requests.items().for_each(|request| validate_request(&request, faults));
-        validate_unique(&requests, |request| request.get("name").text(), faults);
+        validate_unique(
+            &requests,
+            |request| request.get("name").text(),
+            |request| go_json::compact("v1.DeviceRequest", request.value),
+            faults,
+        );
     }
     if !is_too_many(&constraints, LIST_MAX, faults) {
         constraints.items().for_each(|constraint| validate_constraint(&constraint, &known, faults));
@@ -100,25 +137,38 @@ fn validate_request(request: &At<'_>, faults: &mut Faults) {
     faults.label(&name);
     match (exactly.is_set(), !first.is_empty()) {
         (false, false) => faults.required(request, ONE),
-        (true, true) => faults.invalid_as(request, serde_json::Value::Null, format!("{ONE}, but multiple fields are set")),
+        (true, true) => {
+            faults.invalid_as(request, Value::Null, format!("{ONE}, but multiple fields are set"));
+            faults.only_generated(|faults| validate_alternatives(&first, faults));
+        }
         (true, false) => {
             if faults.need_text(&exactly.get("deviceClassName")) {
                 faults.subdomain(&exactly.get("deviceClassName"));
             }
             validate_exact(&exactly, faults);
         }
-        (false, true) => {
-            if !is_too_many(&first, ALTERNATIVES_MAX, faults) {
-                for alternative in first.items() {
-                    faults.label(&alternative.get("name"));
-                    if faults.need_text_later(&alternative.get("deviceClassName")) {
-                        faults.twice(|faults| faults.subdomain(&alternative.get("deviceClassName")));
-                    }
-                    validate_exact(&alternative, faults);
-                }
-                validate_unique(&first, |alternative| alternative.get("name").text(), faults);
-            }
+        (false, true) => validate_alternatives(&first, faults),
+    }
+}
+
+fn validate_alternatives(first: &At<'_>, faults: &mut Faults) {
+    if is_too_many(first, ALTERNATIVES_MAX, faults) {
+        return;
+    }
+    validate_unique(
+        first,
+        |alternative| alternative.get("name").text(),
+        |alternative| go_json::compact("v1.DeviceSubRequest", alternative.value),
+        faults,
+    );
+    for alternative in first.items() {
+        let class = alternative.get("deviceClassName");
+        faults.label(&alternative.get("name"));
+        if faults.need_text_later(&class) {
+            faults.covered(|faults| faults.subdomain(&class));
+            faults.later(|faults| faults.each(&class, names::subdomain_faults_in_bytes(class.text())));
         }
+        validate_exact(&alternative, faults);
     }
 }
 
@@ -206,7 +256,7 @@ fn validate_references(list: &At<'_>, known: &Requests<'_>, faults: &mut Faults)
             faults.invalid_text(&name, TEXT);
         }
     }
-    validate_unique(list, At::text, faults);
+    validate_unique(list, At::text, |name| name.value.to_string(), faults);
 }
 
 /// A domain, a slash and an identifier.
@@ -225,7 +275,8 @@ fn validate_qualified(at: &At<'_>, text: &str, faults: &mut Faults) {
             if domain.is_empty() {
                 faults.invalid_as(at, "", "the domain must not be empty");
             } else {
-                faults.each_as(at, domain, names::subdomain_faults(&domain.to_lowercase()));
+                let domain = Value::from(domain);
+                shapes::csi_driver_name(&at.with(&domain), faults);
             }
             if name.is_empty() {
                 faults.invalid_as(at, "", "the name must not be empty");
@@ -257,7 +308,7 @@ fn validate_configuration(config: &At<'_>, faults: &mut Faults) {
         return;
     }
     let parameters = opaque.get("parameters");
-    faults.twice(|faults| shapes::csi_driver_name(&opaque.get("driver"), faults));
+    shapes::csi_driver_name_later(&opaque.get("driver"), faults);
     if !parameters.is_set() {
         faults.required(&parameters, "");
     } else if !parameters.value.is_object() {
@@ -273,8 +324,17 @@ pub(crate) fn validate_class(class: &At<'_>, faults: &mut Faults) {
         config.items().for_each(|entry| validate_configuration(&entry, faults));
     }
     let name = spec.get("extendedResourceName");
-    if name.is_set() && !name.text().contains('/') {
-        faults.later(|faults| faults.invalid_text(&name, "a name must be a domain-prefixed path, such as 'example.com/my-prop'"));
+    if name.is_set() {
+        faults.later(|faults| {
+            if !name.text().contains('/') {
+                faults.invalid_text(&name, "a name must be a domain-prefixed path, such as 'example.com/my-prop'");
+            }
+            if name.has_text() {
+                faults.qualified_name(&name);
+            } else {
+                faults.invalid_text(&name, names::QUALIFIED_NAME_TEXT);
+            }
+        });
     }
 }
 
@@ -331,97 +391,4 @@ pub(crate) fn validate_taint_rule_update(subresource: &str, _: &At<'_>, new: &At
     if conditions.len() > CONDITIONS_MAX {
         faults.too_many(&conditions, CONDITIONS_MAX);
     }
-}
-
-pub(crate) fn validate_slice(slice: &At<'_>, faults: &mut Faults) {
-    validate_slice_start(slice, faults);
-    validate_slice_rest(slice, faults);
-}
-
-pub(crate) fn validate_slice_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
-    let (before, after) = (old.get("spec"), new.get("spec"));
-    validate_slice_start(new, faults);
-    faults.immutable_text(&before.get("pool").get("name"), &after.get("pool").get("name"));
-    faults.immutable_text(&before.get("driver"), &after.get("driver"));
-    faults.immutable(&before.get("nodeName"), &after.get("nodeName"));
-    validate_slice_rest(new, faults);
-}
-
-fn validate_slice_start(slice: &At<'_>, faults: &mut Faults) {
-    let (spec, pool) = (slice.get("spec"), slice.get("spec").get("pool"));
-    shapes::csi_driver_name(&spec.get("driver"), faults);
-    validate_pool(&pool.get("name"), faults);
-    let (count, generation) = (pool.get("resourceSliceCount"), pool.get("generation"));
-    if count.int() <= 0 {
-        faults.invalid_int(&count, "must be greater than zero");
-    }
-    if generation.int() < 0 {
-        faults.invalid_int(&generation, "must be greater than or equal to zero");
-    }
-}
-
-fn validate_slice_rest(slice: &At<'_>, faults: &mut Faults) {
-    const DEVICES_MAX: usize = 128;
-    const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
-    let spec = slice.get("spec");
-    let (name, selector, devices) = (spec.get("nodeName"), spec.get("nodeSelector"), spec.get("devices"));
-    let mut chosen = Vec::new();
-    if name.has_text() {
-        chosen.push("`nodeName`");
-        faults.subdomain(&name);
-    } else if name.is_set() {
-        faults.invalid_text(&name, "must be either unset or set to a non-empty string");
-    }
-    if selector.is_set() {
-        chosen.push("`nodeSelector`");
-        validate_node_selector(&selector, faults);
-        let terms = selector.get("nodeSelectorTerms");
-        if terms.len() != 1 {
-            faults.invalid_go_list(&terms, "NodeSelectorTerm", "must have exactly one node selector term");
-        }
-    }
-    for (field, shown) in [("allNodes", "`allNodes`"), ("perDeviceNodeSelection", "`perDeviceNodeSelection`")] {
-        let at = spec.get(field);
-        if at.is_true() {
-            chosen.push(shown);
-        } else if at.is_set() {
-            faults.invalid(&at, "must be either unset or set to true");
-        }
-    }
-    match chosen.len() {
-        0 => faults.required(&spec, ONE),
-        1 => {}
-        _ => faults.invalid_as(&spec, format!("{{{}}}", chosen.join(", ")), format!("{ONE}, but multiple fields are set")),
-    }
-    if spec.get("sharedCounters").is_set() && devices.is_set() {
-        faults.invalid_as(&spec, "", "only one of `sharedCounters` or `devices` is allowed");
-    }
-    if devices.len() > DEVICES_MAX {
-        faults.too_many(&devices, DEVICES_MAX);
-        return;
-    }
-    let mut seen = HashSet::new();
-    for device in devices.items() {
-        let name = device.get("name");
-        validate_device(&device, faults);
-        if !seen.insert(name.text()) {
-            faults.duplicate_as(&name, name.text());
-        }
-    }
-}
-
-fn validate_device(device: &At<'_>, faults: &mut Faults) {
-    const TOGETHER_MAX: usize = 32;
-    let (attributes, capacity, taints) = (device.get("attributes"), device.get("capacity"), device.get("taints"));
-    faults.label(&device.get("name"));
-    let together = attributes.len() + capacity.len();
-    if together > TOGETHER_MAX {
-        faults.invalid_as(device, together, format!("the total number of attributes and capacities must not exceed {TOGETHER_MAX}"));
-    }
-    for map in [&attributes, &capacity] {
-        for (key, at) in map.entries() {
-            validate_qualified(&at, key, faults);
-        }
-    }
-    taints.items().for_each(|taint| validate_taint(&taint, faults));
 }

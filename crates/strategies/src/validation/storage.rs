@@ -213,7 +213,7 @@ pub(crate) fn validate_capacity_update(_: &str, old: &At<'_>, new: &At<'_>, faul
 
 pub(crate) fn validate_attachment(attachment: &At<'_>, faults: &mut Faults) {
     let spec = attachment.get("spec");
-    faults.twice(|faults| shapes::csi_driver_name(&spec.get("attacher"), faults));
+    shapes::csi_driver_name_later(&spec.get("attacher"), faults);
     validate_source(&spec.get("source"), faults);
     faults.subdomain(&spec.get("nodeName"));
     validate_attachment_status(&attachment.get("status"), faults);

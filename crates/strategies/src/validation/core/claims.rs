@@ -27,8 +27,24 @@ pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
 pub(crate) fn validate_template_metadata(metadata: &At<'_>, faults: &mut Faults) {
     faults.annotations(&metadata.get("annotations"));
     faults.labels(&metadata.get("labels"));
-    for field in ["name", "generateName", "namespace", "uid", "resourceVersion", "generation", "ownerReferences", "finalizers"] {
-        let at = metadata.get(field);
+    let fields = [
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ];
+    for field in fields {
+        // Upstream makes the path from its own name of the field.
+        let at = metadata.get(field).renamed(if field == "uid" { "uID" } else { field });
         if at.is_set() {
             faults.forbidden(&at, "cannot be set");
         }

@@ -104,6 +104,12 @@ pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut 
         validate_series(new, faults);
     }
     for (field, shown) in FIXED {
-        faults.immutable(&old.get(field), &new.get(field).renamed(shown));
+        let (before, after) = (old.get(field), new.get(field).renamed(shown));
+        match *field {
+            "regarding" | "related" => faults.immutable_go(&before, &after, "ObjectReference"),
+            "deprecatedSource" => faults.immutable_go(&before, &after, "EventSource"),
+            "eventTime" | "deprecatedFirstTimestamp" | "deprecatedLastTimestamp" | "deprecatedCount" => faults.immutable(&before, &after),
+            _ => faults.immutable_text(&before, &after),
+        }
     }
 }

@@ -17,13 +17,16 @@ pub(crate) fn validate(node: &At<'_>, faults: &mut Faults) {
     validate_taints(&node.get("metadata").get("taints").with(&spec.value["taints"]), faults);
     validate_resources(node, faults);
     validate_features(&node.get("status").get("declaredFeatures"), faults);
-    let ranges = spec.get("podCIDRs");
+    validate_ranges(&spec.get("podCIDRs"), faults);
+}
+
+fn validate_ranges(ranges: &At<'_>, faults: &mut Faults) {
     for range in ranges.items() {
         shapes::cidr(&range, faults);
     }
     let families: HashSet<bool> = ranges.items().map(|range| range.text().contains(':')).collect();
     if ranges.len() > 1 && families.len() != ranges.len() {
-        faults.invalid(&ranges, "may specify no more than one CIDR for each IP family");
+        faults.invalid(ranges, "may specify no more than one CIDR for each IP family");
     }
 }
 
@@ -86,6 +89,7 @@ pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut 
     }
     let (before, after) = (old.get("spec"), new.get("spec"));
     let (was, is) = (before.get("podCIDRs"), after.get("podCIDRs"));
+    validate_ranges(&is, faults);
     if !was.is_empty() && was.list() != is.list() {
         faults.forbidden(&is, "node updates may not change podCIDR except from \"\" to valid");
     }

@@ -45,22 +45,38 @@ impl<'a> Service<'a> {
 
 pub(crate) fn validate(root: &At<'_>, faults: &mut Faults) {
     let service = Service::of(root);
-    let spec = &service.spec;
+    if !are_addresses_wrong(&service, faults) {
+        validate_all(&service, faults);
+    }
+}
+
+/// Upstream looks at addresses before it allots them, which is before all else: what is wrong there is all it says.
+fn are_addresses_wrong(service: &Service<'_>, faults: &mut Faults) -> bool {
+    let mut found = Faults::default();
+    if !service.is_external_name() {
+        validate_addresses(service, &mut found);
+    }
+    let is_wrong = !found.0.is_empty();
+    if is_wrong {
+        *faults = found;
+    }
+    is_wrong
+}
+
+fn validate_all(service: &Service<'_>, faults: &mut Faults) {
+    let (root, spec) = (&service.root, &service.spec);
     validate_topology(root, faults);
     let ports = spec.get("ports");
     if ports.is_empty() && !service.is_headless() && !service.is_external_name() {
         faults.required(&ports, "");
     }
-    validate_by_kind(&service, faults);
+    validate_by_kind(service, faults);
     let mut names = HashSet::new();
     for port in ports.items() {
         validate_port(&port, ports.len() > 1, &mut names, faults);
     }
     faults.labels(&spec.get("selector"));
     validate_affinity(spec, faults);
-    if !service.is_external_name() {
-        validate_addresses(&service, faults);
-    }
     for ip in spec.get("externalIPs").items() {
         let before = faults.0.len();
         shapes::ip(&ip, faults);
@@ -69,11 +85,11 @@ pub(crate) fn validate(root: &At<'_>, faults: &mut Faults) {
         }
     }
     faults.need_one_of(&spec.get("type"), &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
-    validate_node_ports(&service, &ports, faults);
-    validate_source_ranges(&service, faults);
-    validate_load_balancer(&service, faults);
-    validate_class(&service, faults);
-    validate_traffic(&service, faults);
+    validate_node_ports(service, &ports, faults);
+    validate_source_ranges(service, faults);
+    validate_load_balancer(service, faults);
+    validate_class(service, faults);
+    validate_traffic(service, faults);
 }
 
 fn validate_topology(root: &At<'_>, faults: &mut Faults) {
@@ -305,6 +321,9 @@ pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, fau
         }
         return;
     }
+    if are_addresses_wrong(&after, faults) {
+        return;
+    }
     if !before.is_external_name() && !after.is_external_name() {
         validate_address_change(&before, &after, faults);
         validate_family_change(&before, &after, faults);
@@ -318,7 +337,7 @@ pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, fau
     if before.needs_health_check() && after.needs_health_check() && was.int() != is.int() {
         faults.forbidden(&is, crate::check::IMMUTABLE);
     }
-    validate(new, faults);
+    validate_all(&after, faults);
 }
 
 const ONCE_SET: &str = "may not change once set";

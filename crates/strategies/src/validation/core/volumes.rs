@@ -233,7 +233,11 @@ pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, fau
     let (was, is) = (before.get("nodeAffinity"), after.get("nodeAffinity"));
     if was.is_set() && !is_semantically_equal(&modern(was.value), is.value) && !is_semantically_equal(was.value, is.value) {
         let text = format!("{}, except for updating from beta label to GA", crate::check::IMMUTABLE);
-        faults.invalid_go(&root.named("nodeAffinity"), "VolumeNodeAffinity", is.value, text);
+        if is.is_set() {
+            faults.invalid_go(&root.named("nodeAffinity"), "VolumeNodeAffinity", is.value, text);
+        } else {
+            faults.invalid_as(&root.named("nodeAffinity"), serde_json::Value::Null, text);
+        }
     }
     let (was, is) = (before.get("volumeAttributesClassName"), after.get("volumeAttributesClassName"));
     if was.is_set() && !is.is_set() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use object::field::Error;
 use serde_json::Value;
 
 use super::annotations;
@@ -25,8 +26,99 @@ pub(super) fn validate(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
         validate_transitions(&before.get(statuses), &status.get(statuses), containers, &old.value["spec"], faults);
     }
     validate_claims(&status.get("resourceClaimStatuses"), &new.value["spec"]["resourceClaims"], faults);
+    validate_extended_claim(&status.get("extendedResourceClaimStatus"), &new.value["spec"], faults);
     validate_addresses(&status, "podIP", "podIPs", faults);
     validate_addresses(&status, "hostIP", "hostIPs", faults);
+    for (statuses, containers) in [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")] {
+        for one in status.get(statuses).items() {
+            let container = container_named(&new.value["spec"], containers, one.get("name").text());
+            validate_health(&one.get("allocatedResourcesStatus"), container, &status, faults);
+        }
+    }
+}
+
+fn container_named<'a>(spec: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    spec[list].as_array().into_iter().flatten().find(|container| container["name"] == name)
+}
+
+/// The claim that was made for resources that a container asks for by name.
+fn validate_extended_claim(status: &At<'_>, spec: &Value, faults: &mut Faults) {
+    const NO_CONTAINER: &str = "must match the name of an entry in spec.initContainers.name or spec.containers.name";
+    const NO_RESOURCE: &str =
+        "must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests";
+    if !status.is_set() {
+        return;
+    }
+    let (mappings, claim) = (status.get("requestMappings"), status.get("resourceClaimName"));
+    if mappings.is_empty() {
+        faults.required(&mappings, "at least one request mapping is required");
+    }
+    let mut seen = HashSet::new();
+    for mapping in mappings.items() {
+        let [name, resource, request] = ["containerName", "resourceName", "requestName"].map(|field| mapping.get(field));
+        let found = ["containers", "initContainers"].iter().find_map(|list| container_named(spec, list, name.text()));
+        match found {
+            None => faults.invalid_text(&name, NO_CONTAINER),
+            Some(container) if container["resources"]["requests"].get(resource.text()).is_none() => {
+                faults.invalid_text(&resource, NO_RESOURCE)
+            }
+            Some(_) => {}
+        }
+        faults.each_as(&status.get("requestName"), request.text(), object::names::label_faults(request.text()));
+        if !seen.insert([name.text(), resource.text(), request.text()]) {
+            [name, resource, request].iter().for_each(|at| faults.duplicate_as(at, at.text()));
+        }
+    }
+    if faults.need_text(&claim) {
+        faults.subdomain(&claim);
+    }
+}
+
+/// What is said of the health of devices that a container has.
+fn validate_health(list: &At<'_>, container: Option<&Value>, status: &At<'_>, faults: &mut Faults) {
+    const MESSAGE_MAX: usize = 1024;
+    const NO_CLAIM: &str = "must match one of the container's resource claims as 'claim:<claimName>/<requestName>' when container.resources.claims[*].request is set or 'claim:<claimName>' when it is empty";
+    for resource in list.items() {
+        let name = resource.get("name");
+        let claim = name.text().strip_prefix("claim:");
+        let is_known = container.is_none_or(|container| match claim {
+            Some(claim) => claims_of(container, status).any(|known| known == claim),
+            None => container["resources"]["requests"].get(name.text()).is_some(),
+        });
+        if !is_known {
+            let text = if claim.is_some() { NO_CLAIM } else { "must match one of the container's resource requests" };
+            faults.invalid_text(&name, text);
+        }
+        let mut seen = HashSet::new();
+        for device in resource.get("resources").items() {
+            let (id, message) = (device.get("resourceID"), device.get("message"));
+            if !matches!(device.get("health").text(), "Healthy" | "Unhealthy" | "Unknown") {
+                faults.not_supported(&device.get("health"), &["Healthy", "Unhealthy", "Unknown"]);
+            }
+            if message.is_set() && message.text().is_empty() {
+                faults.required(&message, "must be non-empty if specified");
+            } else if message.text().len() > MESSAGE_MAX {
+                faults.too_long(&message, MESSAGE_MAX);
+            }
+            if !seen.insert(id.text()) {
+                faults.duplicate_as(&id, id.text());
+            }
+        }
+    }
+}
+
+/// `CLAIM` or `CLAIM/REQUEST` of all that a container uses.
+fn claims_of(container: &Value, status: &At<'_>) -> impl Iterator<Item = String> {
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or("").to_owned();
+    let joined = |claim: String, request: String| if request.is_empty() { claim } else { format!("{claim}/{request}") };
+    let own = container["resources"]["claims"].as_array().into_iter().flatten();
+    let own: Vec<String> = own.map(|claim| joined(text(claim, "name"), text(claim, "request"))).collect();
+    let extended = status.get("extendedResourceClaimStatus");
+    let made_for = |mapping: &&Value| mapping["containerName"] == container["name"];
+    let mappings = extended.value["requestMappings"].as_array().into_iter().flatten().filter(made_for);
+    let name = text(extended.value, "resourceClaimName");
+    let extended: Vec<String> = mappings.map(|mapping| joined(name.clone(), text(mapping, "requestName"))).collect();
+    own.into_iter().chain(extended)
 }
 
 fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
@@ -127,14 +219,21 @@ fn validate_addresses(status: &At<'_>, one: &'static str, many: &'static str, fa
         shapes::ip(&address.with(text.value), faults);
     }
     let families: HashSet<bool> = list.items().map(|address| shapes::is_ipv6(address.get("ip").text())).collect();
-    if list.len() > 1 && families.len() != list.len() {
-        faults.invalid(&list, "may specify no more than one IP for each IP family");
+    let go_type = if is_host { "HostIP" } else { "PodIP" };
+    if list.len() > 1 {
+        if let Some((i, bad)) = list.items().map(|address| address.get("ip")).enumerate().find(|(_, ip)| !shapes::is_ip(ip.text())) {
+            let text = format!("failed to check for dual stack with error:invalid IP[{i}]: {}", bad.text());
+            faults.0.push(Error::internal(&list.path(), text));
+        }
+        if families.len() != list.len() {
+            faults.invalid_go_list(&list, go_type, "may specify no more than one IP for each IP family");
+        }
     }
     if is_host {
         return;
     }
     if single.has_text() == list.is_empty() {
-        faults.invalid(&list, "podIP and podIPs must either both be set or both be unset");
+        faults.invalid_go_list(&list, go_type, "podIP and podIPs must either both be set or both be unset");
     } else if !list.is_empty() && first.text() != single.text() {
         faults.invalid_text(&first, "must be equal to `podIP`");
     }

@@ -247,6 +247,9 @@ fn validate_pod_resize(before: &At<'_>, after: &At<'_>, munged: &mut Value, faul
         }
     }
     keep_amounts(&mut munged["resources"], old.value);
+    if !old.is_set() && munged["resources"].as_object().is_none_or(serde_json::Map::is_empty) {
+        crate::reset::unset(munged, "resources");
+    }
     if !is_semantically_equal(&munged["resources"], old.value) {
         faults.forbidden(after, "only cpu and memory resources are mutable at pod-level");
     }
