@@ -52,5 +52,8 @@ func TestMain(m *testing.M) {
 
 func TestConformance(t *testing.T) {
 	recordSpecs()
+	if err := limitSpecs(); err != nil {
+		t.Fatal(err)
+	}
 	e2e.RunE2ETests(t)
 }

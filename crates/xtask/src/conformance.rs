@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         return reading::record(Path::new(FOLDER), Path::new(DOCUMENT), &specs, &outcomes, &notes);
     }
     let cache = program::cache()?;
-    if let Some(why) = options.is_fast.then(|| why_skipped(&cache)).flatten() {
+    if let Some(why) = if options.is_fast { why_skipped(&cache)? } else { None } {
         println!("skipped: {why}");
         return Ok(());
     }
@@ -103,6 +103,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let out = std::path::absolute(OUTPUT).map_err(|e| format!("{OUTPUT}: {e}"))?;
     let _ = std::fs::remove_dir_all(&out);
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+    let limits = std::path::absolute(Path::new(FOLDER).join("specs.tsv")).map_err(|e| format!("{FOLDER}: {e}"))?;
     let cluster = match &options.against {
         Some(kubeconfig) => Cluster::existing(kubeconfig)?,
         None => {
@@ -117,7 +118,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         }
     };
     cluster.wait_ready(&programs.kubectl)?;
-    judge(&options, &specs, &Judge { programs: &programs, cluster: &cluster, out: &out })
+    judge(&options, &specs, &Judge { programs: &programs, cluster: &cluster, specs: &limits, out: &out })
 }
 
 /// Reads, reads again what contradicts the claim, and says what came of it.
@@ -177,12 +178,12 @@ impl Options {
     }
 }
 
-fn why_skipped(cache: &Path) -> Option<String> {
-    if !Programs::are_cached(cache) {
-        return Some(format!("the conformance suite is not in {}; `cargo xtask conformance` builds it", cache.display()));
+fn why_skipped(cache: &Path) -> Result<Option<String>, String> {
+    if !Programs::are_cached(cache)? {
+        return Ok(Some(format!("the conformance suite is not in {}; `cargo xtask conformance` builds it", cache.display())));
     }
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
-    (!is_root).then(|| "a cluster of its own needs root".to_owned())
+    Ok((!is_root).then(|| "a cluster of its own needs root".to_owned()))
 }
 
 fn parse(arguments: &[&str]) -> Result<Options, String> {

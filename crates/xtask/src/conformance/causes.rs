@@ -8,6 +8,7 @@ const CHARS_MAX: usize = 120;
 /// Words in a spec's name -> the part it wants that is not built.
 const PARTS: &[(&str, &str)] = &[
     ("CustomResource", "custom resources are not built"),
+    (" a CR", "custom resources are not built"),
     ("CRD", "custom resources are not built"),
     ("custom resource", "custom resources are not built"),
     ("AdmissionWebhook", "admission webhooks are not built"),
@@ -32,6 +33,19 @@ pub(crate) fn of(spec: &str, message: &str) -> String {
         Some((_, part)) => (*part).to_owned(),
         None => short(message),
     }
+}
+
+/// A spec beyond its limit (`limit_test.go`) says only that.
+pub(crate) const GIVEN_UP: &str = "given up: it did not end within its limit";
+
+/// A failure's words; the runner has its own for a spec that was ended.
+pub(crate) fn told(state: &str, message: &str) -> String {
+    if is_given_up(state, message) { GIVEN_UP.to_owned() } else { short(message) }
+}
+
+/// Also the whole run has a limit, which says nothing about those that were running then.
+pub(crate) fn is_given_up(state: &str, message: &str) -> bool {
+    state == "timedout" && message.starts_with("A node timeout")
 }
 
 /// A message on one line, the same for all specs that fail in the same way.
@@ -129,6 +143,7 @@ mod tests {
     #[test]
     fn missing_parts_are_known_by_name() {
         assert_eq!(of("[sig-api-machinery] AdmissionWebhook x", "anything"), "admission webhooks are not built");
+        assert_eq!(of("FieldValidation should detect duplicates in a CR when", "cannot create crd"), "custom resources are not built");
         assert!(is_hollow("[sig-api-machinery] AdmissionWebhook should mutate custom resource with pruning"));
         assert_eq!(of("[sig-node] Pods x", "it  broke"), "it broke");
     }

@@ -40,7 +40,12 @@ enum Part {
 /// In an order in which each finds its base.
 const RECIPES: &[Recipe] = &[
     Recipe { name: "Pause", reference: "registry.k8s.io/pause:3.10.2", folder: "pause", parts: &[Part::Pause] },
-    Recipe { name: "BusyBox", reference: "registry.k8s.io/e2e-test-images/busybox:1.37.0-2", folder: "busybox", parts: &[Part::Root] },
+    Recipe {
+        name: "BusyBox",
+        reference: "registry.k8s.io/e2e-test-images/busybox:1.37.0-2",
+        folder: "busybox",
+        parts: &[Part::Root, Part::Tools(&["usr/bin/bash"])],
+    },
     Recipe {
         name: "Agnhost",
         reference: "registry.k8s.io/e2e-test-images/agnhost:2.66.1",
@@ -135,18 +140,23 @@ pub(crate) fn build(coracle: &Path, cache: &Path) -> Result<(), String> {
     let kitchen = Kitchen { coracle, store: store(cache), work: cache.join("images-work") };
     make_dir(&kitchen.work)?;
     let cached = cached(coracle, cache)?;
-    // Bases stand before what builds on them, so what follows a changed one is made again; layers that did not change are shared.
-    let mut is_base_changed = false;
+    // Bases stand before what builds on them. Programs are made again only when their own recipe changed.
+    let mut changed = BTreeSet::new();
     for recipe in RECIPES {
         let stamp = kitchen.work.join(format!("{}.recipe", recipe.folder));
         let text = recipe.text()?;
-        if !is_base_changed && cached.contains(recipe.name) && fs::read_to_string(&stamp).is_ok_and(|made| made == text) {
+        let is_prepared = fs::read_to_string(&stamp).is_ok_and(|made| made == text);
+        let has_new_base = changed.iter().any(|base| text.contains(&format!("\nFROM {base}\n")));
+        if is_prepared && !has_new_base && cached.contains(recipe.name) {
             continue;
         }
         println!("building the image {} …", recipe.reference);
+        if !is_prepared {
+            kitchen.prepare(recipe)?;
+        }
         kitchen.make(recipe)?;
         fs::write(&stamp, &text).map_err(|e| format!("{}: {e}", stamp.display()))?;
-        is_base_changed |= matches!(recipe.folder, "busybox" | "agnhost");
+        changed.insert(recipe.reference);
     }
     Ok(())
 }
@@ -187,13 +197,19 @@ struct Kitchen<'a> {
 impl Kitchen<'_> {
     fn make(&self, recipe: &Recipe) -> Result<(), String> {
         let context = self.work.join(recipe.folder);
+        done(Command::new(self.coracle).args(["build", "-t", recipe.reference]).arg(&context).env("CORACLE_DATA_DIR", &self.store))
+            .map(drop)
+    }
+
+    /// Everything that the Dockerfile copies.
+    fn prepare(&self, recipe: &Recipe) -> Result<(), String> {
+        let context = self.work.join(recipe.folder);
         let _ = fs::remove_dir_all(&context);
         done(Command::new("cp").arg("-r").arg(recipe.folder()).arg(&context))?;
         for part in recipe.parts {
             self.put(part, &context)?;
         }
-        done(Command::new(self.coracle).args(["build", "-t", recipe.reference]).arg(&context).env("CORACLE_DATA_DIR", &self.store))
-            .map(drop)
+        Ok(())
     }
 
     fn put(&self, part: &Part, context: &Path) -> Result<(), String> {

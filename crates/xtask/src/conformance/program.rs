@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 use super::FOLDER;
 
 const VERSION: &str = "1.37.1";
@@ -24,19 +26,20 @@ pub(crate) fn cache() -> Result<PathBuf, String> {
 }
 
 impl Programs {
-    fn at(cache: &Path) -> Self {
-        Programs { suite: cache.join("e2e.test"), ginkgo: cache.join("ginkgo"), kubectl: cache.join("kubectl") }
+    fn at(cache: &Path) -> Result<Self, String> {
+        let suite = cache.join(format!("e2e-{}.test", sources()?));
+        Ok(Programs { suite, ginkgo: cache.join("ginkgo"), kubectl: cache.join("kubectl") })
     }
 
-    pub(crate) fn are_cached(cache: &Path) -> bool {
-        let Programs { suite, ginkgo, kubectl } = Programs::at(cache);
-        [suite, ginkgo, kubectl].iter().all(|program| program.exists())
+    pub(crate) fn are_cached(cache: &Path) -> Result<bool, String> {
+        let Programs { suite, ginkgo, kubectl } = Programs::at(cache)?;
+        Ok([suite, ginkgo, kubectl].iter().all(|program| program.exists()))
     }
 
     /// Builds what is missing; from nothing about a quarter of an hour on two cores.
     pub(crate) fn build(cache: &Path) -> Result<Self, String> {
         std::fs::create_dir_all(cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-        let programs = Programs::at(cache);
+        let programs = Programs::at(cache)?;
         // Specs and kubectl read their own version.
         let numbers: Vec<&str> = VERSION.split('.').collect();
         let base = "k8s.io/component-base/version";
@@ -47,6 +50,19 @@ impl Programs {
         make(&programs.kubectl, &["build", &flags], "k8s.io/kubernetes/cmd/kubectl")?;
         Ok(programs)
     }
+}
+
+/// A name for what the suite is built of, so that a changed suite is another program.
+fn sources() -> Result<String, String> {
+    let folder = std::fs::read_dir(FOLDER).map_err(|e| format!("{FOLDER}: {e}"))?;
+    let mut files: Vec<PathBuf> = folder.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| path.extension().is_some_and(|end| ["go", "mod", "sum"].iter().any(|e| end == *e)));
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?);
+    }
+    Ok(hex::encode(&hash.finalize()[..6]))
 }
 
 fn make(target: &Path, arguments: &[&str], package: &str) -> Result<(), String> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The longest conformance spec takes ten minutes on upstream.
-const STUCK_AFTER: Duration = Duration::from_secs(11 * 60);
+use super::causes;
 
 /// One line of `events.jsonl`; without a state it is a beginning.
 #[derive(Deserialize)]
@@ -24,7 +23,6 @@ pub(crate) struct Progress {
     pub(crate) n_all: Option<usize>,
     n_done: usize,
     n_failed: usize,
-    n_skipped: usize,
     /// Spec -> when it began.
     running: BTreeMap<String, Duration>,
 }
@@ -47,7 +45,6 @@ impl Progress {
         self.running.remove(&event.spec);
         // A spec that finds the cluster unfit for it is neither done nor failed.
         if event.state == "skipped" {
-            self.n_skipped += 1;
             return None;
         }
         self.n_done += 1;
@@ -55,7 +52,7 @@ impl Progress {
             return None;
         }
         self.n_failed += 1;
-        Some(Failed { spec: event.spec, message: event.message })
+        Some(Failed { spec: event.spec, message: causes::told(&event.state, &event.message) })
     }
 
     pub(crate) fn shown(&self, now: Duration) -> String {
@@ -73,13 +70,6 @@ impl Progress {
             text.push_str(&format!(", about {} left", seconds(left)));
         }
         text
-    }
-
-    /// Nothing is left but specs that wait for what will not come: some have no deadline of their own.
-    pub(crate) fn is_stuck(&self, now: Duration) -> bool {
-        let n_ended = self.n_done + self.n_skipped;
-        let is_last = self.n_all.is_some_and(|n| n_ended + self.running.len() >= n);
-        is_last && !self.running.is_empty() && self.running.values().all(|began| now.saturating_sub(*began) > STUCK_AFTER)
     }
 
     /// As if the specs to come took as long as those that are done.
@@ -128,22 +118,8 @@ mod tests {
     #[test]
     fn failures_are_told_at_once() {
         let mut progress = Progress::default();
-        let failed = progress.take(r#"{"spec":"b","state":"timedout","message":"no"}"#, Duration::ZERO);
-        assert_eq!(failed, Some(Failed { spec: "b".to_owned(), message: "no".to_owned() }));
-    }
-
-    #[test]
-    fn only_the_last_specs_are_given_up() {
-        let check = |n_all: usize, seconds: u64, expected: bool| {
-            let mut progress = Progress { n_all: Some(n_all), ..Progress::default() };
-            for line in [r#"{"spec":"a"}"#, r#"{"spec":"a","state":"passed"}"#, r#"{"spec":"b"}"#] {
-                progress.take(line, Duration::ZERO);
-            }
-            assert_eq!(progress.is_stuck(Duration::from_secs(seconds)), expected, "{n_all} {seconds}");
-        };
-        check(2, 661, true);
-        check(2, 659, false);
-        check(3, 661, false);
+        let failed = progress.take(r#"{"spec":"b","state":"timedout","message":"A node timeout occurred"}"#, Duration::ZERO);
+        assert_eq!(failed, Some(Failed { spec: "b".to_owned(), message: causes::GIVEN_UP.to_owned() }));
     }
 
     #[test]

@@ -90,22 +90,19 @@ impl Report {
     }
 }
 
-/// A spec that ran this long when the run was ended was given up; one that was cut off earlier says nothing.
-const GIVEN_UP_SECONDS: f64 = 600.0;
-
 /// `None` for what is no spec or did not run.
 fn outcome(report: &Value) -> Option<Outcome> {
     let state = report["State"].as_str()?;
-    let is_given_up = report["RunTime"].as_f64().unwrap_or(0.0) / 1e9 > GIVEN_UP_SECONDS;
     if report["LeafNodeType"] != "It" || matches!(state, "skipped" | "pending") {
         return None;
     }
-    if matches!(state, "interrupted" | "timedout" | "aborted") && !is_given_up {
+    let message = report["Failure"]["Message"].as_str().unwrap_or("");
+    if matches!(state, "interrupted" | "timedout" | "aborted") && !super::causes::is_given_up(state, message) {
         return None;
     }
     let above = report["ContainerHierarchyTexts"].as_array().into_iter().flatten();
     let words: Vec<&str> = above.chain([&report["LeafNodeText"]]).filter_map(Value::as_str).collect();
-    let message = super::causes::short(report["Failure"]["Message"].as_str().unwrap_or(""));
+    let message = super::causes::told(state, message);
     let seconds = report["RunTime"].as_f64().unwrap_or(0.0) / 1e9;
     let spec = words.join(" ");
     let passed = state == "passed" && !super::causes::is_hollow(&spec);
@@ -174,7 +171,9 @@ mod tests {
         check(&spec("failed"), Some(("[sig-a] A b", false)));
         check(&spec("skipped"), None);
         check(&spec("interrupted"), None);
-        check(&spec("interrupted").replace("1e9", "900e9"), Some(("[sig-a] A b", false)));
+        let ended = |why: &str| spec("timedout").replace("1e9", &format!("1e9, \"Failure\": {{\"Message\": \"{why}\"}}"));
+        check(&ended("A node timeout occurred"), Some(("[sig-a] A b", false)));
+        check(&ended("A suite timeout occurred"), None);
         check(r#"{"LeafNodeType": "SynchronizedBeforeSuite", "State": "passed"}"#, None);
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::causes;
 use super::cluster::Cluster;
 use super::program::Programs;
 use super::progress::{self, Progress};
@@ -34,6 +33,8 @@ pub(crate) struct Part<'a> {
 }
 
 pub(crate) struct Judge<'a> {
+    /// Upstream's seconds, by which each spec has its limit.
+    pub(crate) specs: &'a Path,
     pub(crate) programs: &'a Programs,
     pub(crate) cluster: &'a Cluster,
     pub(crate) out: &'a Path,
@@ -74,6 +75,7 @@ impl Judge<'_> {
         command.arg(format!("--output-dir={}", out.display())).args(["--json-report=report.json", "--junit-report=junit.xml"]);
         command.arg(&self.programs.suite).arg("--");
         command.arg(format!("--record-dir={}", out.display()));
+        command.arg(format!("--specs={}", self.specs.display()));
         command.arg(format!("--kubeconfig={}", self.cluster.kubeconfig().display()));
         command.arg(format!("--kubectl-path={}", self.programs.kubectl.display()));
         command.args(["--provider=skeleton", "--disable-log-dump", "--dump-logs-on-failure=true", "--num-nodes=-1"]);
@@ -97,12 +99,6 @@ async fn watch(mut child: Child, out: &Path, began: Instant) -> Result<bool, Str
             _ = interrupt.recv() => break,
             _ = term.recv() => break,
             () = tokio::time::sleep(LOOK_EVERY) => screen.look(),
-        }
-        if screen.progress.is_stuck(began.elapsed()) {
-            screen.end();
-            println!("what still runs is given up; waiting for the runner's reports …");
-            end(&mut child).await;
-            return Ok(true);
         }
     }
     screen.end();
@@ -145,7 +141,7 @@ impl Screen {
         for line in self.new_lines() {
             if let Some(failed) = self.progress.take(&line, now) {
                 self.end();
-                println!("failed: {}\n        {}", failed.spec, causes::short(&failed.message));
+                println!("failed: {}\n        {}", failed.spec, failed.message);
             }
         }
         if self.is_terminal {
