@@ -191,10 +191,12 @@ fn without_instance(view: &View, role: Role, container: &Container, before: Opti
         ..ContainerStatus::default()
     };
     let has_ended_before = status.last_state.as_ref().is_some_and(|s| s.terminated.is_some());
-    if was.is_some_and(|s| s.running.is_some()) && !has_ended_before {
-        status.last_state =
-            Some(unknown_end("The container could not be located when the pod was deleted.  The container used to be Running"));
+    if was.is_some_and(|s| s.running.is_some()) {
         status.restart_count += i32::from(!view.pod.is_deleted());
+        if !has_ended_before {
+            status.last_state =
+                Some(unknown_end("The container could not be located when the pod was deleted.  The container used to be Running"));
+        }
     }
     if role == Role::Init && view.has_any_regular() {
         status.state = Some(ContainerState {

@@ -1,7 +1,7 @@
 //! The next steps for one pod.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 
 use crate::allocation;
 use crate::effect::{Effect, Note, Plan};
@@ -253,7 +253,8 @@ fn go_duration(seconds: i64) -> String {
     if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
 }
 
-/// One more than the last run's; where the runtime has lost that, one more than the API was told.
+/// One more than the last run's; where the runtime has lost that, one more than that of the run the API was told of. A status that
+/// names no run has counted the lost one already.
 fn next_attempt(view: &View, name: &str) -> u32 {
     if let Some(latest) = view.latest(name) {
         // One that was made and never started takes no number.
@@ -261,8 +262,9 @@ fn next_attempt(view: &View, name: &str) -> u32 {
     }
     let status = &view.memory.reported;
     let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
-    let shown = all.into_iter().find(|s| s.name == name && s.container_id.as_deref().is_some_and(|id| !id.is_empty()));
-    shown.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0) + 1)
+    let names_run = |s: &ContainerStatus| s.container_id.as_deref().is_some_and(|id| !id.is_empty());
+    let shown = all.into_iter().find(|s| s.name == name);
+    shown.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0) + u32::from(names_run(s)))
 }
 
 /// Removes records of runs that nobody asks for any more.

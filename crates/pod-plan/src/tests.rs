@@ -242,6 +242,12 @@ impl Host {
                 names.iter().for_each(|name| self.exit(name, 255));
                 self.sandboxes[0].is_ready = false;
             }
+            // As `down` or a crash of the host leaves it.
+            ["lose", "records"] => {
+                self.instances.clear();
+                self.sandboxes.clear();
+                self.memory = Memory { reported: self.memory.reported.clone(), ..Memory::default() };
+            }
             ["refuse", message @ ..] => {
                 self.memory.eviction =
                     Some(Eviction { reason: "OutOfcpu".into(), message: message.join(" "), grace_seconds: Some(0), cause: Cause::Refusal });

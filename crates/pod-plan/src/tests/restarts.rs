@@ -75,3 +75,35 @@ fn a_pod_that_is_not_taken_says_only_why() {
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
     assert_eq!((&status.container_statuses, &status.conditions), (&None, &None));
 }
+
+/// Twice: the second time there was an end before it, and it stays the last that is known.
+#[test]
+fn a_run_whose_records_are_lost_counts_as_a_restart() {
+    check(
+        json!({"containers": [{"name": "web", "image": "i"}]}),
+        "lose records
+         lose records",
+        expect![[r#"
+              = Pending web=waiting:ContainerCreating#0 [Initialized]
+              mount
+              make sandbox #0
+              = Pending web=waiting:ContainerCreating#0 [PodReadyToStartContainers Initialized]
+              start web #0
+              = Running web=running+#0 [PodReadyToStartContainers Initialized ContainersReady Ready]
+            > lose records
+              = Running web=waiting:ContainerCreating#1<137 [Initialized]
+              mount
+              make sandbox #0
+              = Running web=waiting:ContainerCreating#1<137 [PodReadyToStartContainers Initialized]
+              start web #1
+              = Running web=running+#1<137 [PodReadyToStartContainers Initialized ContainersReady Ready]
+            > lose records
+              = Running web=waiting:ContainerCreating#2<137 [Initialized]
+              mount
+              make sandbox #0
+              = Running web=waiting:ContainerCreating#2<137 [PodReadyToStartContainers Initialized]
+              start web #2
+              = Running web=running+#2<137 [PodReadyToStartContainers Initialized ContainersReady Ready]
+        "#]],
+    );
+}
