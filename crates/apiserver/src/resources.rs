@@ -360,7 +360,7 @@ fn check_metadata_kind(target: &Target, wanted: Wanted, is_list: bool) -> Result
     if !matches!(wanted.shape, Shape::Metadata(_)) || wanted.names_list == is_list {
         return Ok(());
     }
-    let Resource { group, kind, list_kind, .. } = &*target.resource;
+    let Resource { storage_group: group, kind, list_kind, .. } = &*target.resource;
     let text = if is_list {
         let found = decode::internal_type(group, list_kind);
         format!("you requested PartialObjectMetadata, but the requested object is a list (*{found})")

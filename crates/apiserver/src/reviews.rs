@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use authz::{Attributes, Decision, UserInfo, Verdict};
-use object::field::{Error, Path};
+use object::key::GroupVersionKind;
 use object::status::Status;
 use object::{Value, time};
 use serde_json::json;
@@ -20,11 +20,11 @@ pub(crate) fn answer(server: &ApiServer, call: &Call, plural: &str, mut review: 
             json!({"userInfo": user_value(&call.user)})
         }
         "selfsubjectaccessreviews" => {
-            check(call, plural, &review)?;
+            check(plural, &review)?;
             access(server, &call.user, &review["spec"])
         }
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
-            check(call, plural, &review)?;
+            check(plural, &review)?;
             access(server, &user_of_spec(&review["spec"]), &review["spec"])
         }
         "selfsubjectrulesreviews" => {
@@ -84,77 +84,10 @@ fn user_of_spec(spec: &Value) -> UserInfo {
     }
 }
 
-/// Upstream: `ValidateSubjectAccessReview` and its like. It names no kind when it refuses a review.
-fn check(call: &Call, plural: &str, review: &Value) -> Result<(), Status> {
-    let spec = &review["spec"];
-    let path = Path::new("spec");
-    let mut faults = Vec::new();
-    let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    if resource.is_null() == other.is_null() {
-        let text = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        // Upstream: a Go type without JSON names.
-        let shown =
-            if other.is_null() { Value::Null.to_string() } else { json!({"Path": other["path"], "Verb": other["verb"]}).to_string() };
-        faults.push(Error::invalid(&path, Value::Null, text).showing(shown));
-    }
-    if plural != "selfsubjectaccessreviews" && is_blank(&spec["user"]) && spec["groups"].as_array().is_none_or(Vec::is_empty) {
-        faults.push(Error::invalid(&path.child("user"), "", "at least one of user or group must be specified"));
-    }
-    if !resource.is_null() {
-        for field in ["fieldSelector", "labelSelector"] {
-            faults.extend(check_selector(&resource[field], &path.child("resourceAttributes").child(field)));
-        }
-    }
-    let mut metadata = review["metadata"].clone();
-    if let Some(members) = metadata.as_object_mut() {
-        members.remove("managedFields");
-        if plural == "localsubjectaccessreviews" {
-            members.remove("namespace");
-        }
-        if !members.is_empty() {
-            let shown = strategies::compact_metadata(&review["metadata"]);
-            faults.push(Error::invalid(&Path::new("metadata"), Value::Null, "must be empty").showing(shown));
-        }
-    }
-    if faults.is_empty() {
-        return check_local(call, plural, review);
-    }
-    Err(invalid(&faults))
-}
-
-/// Upstream: `validateFieldSelectorAttributes`.
-fn check_selector(selector: &Value, path: &Path) -> Vec<Error> {
-    if selector.is_null() {
-        return Vec::new();
-    }
-    let n_requirements = selector["requirements"].as_array().map_or(0, Vec::len);
-    let is_raw = !is_blank(&selector["rawSelector"]);
-    let mut faults = Vec::new();
-    if is_raw && n_requirements > 0 {
-        let text = "may not specified at the same time as requirements";
-        faults.push(Error::invalid(&path.child("rawSelector"), selector["rawSelector"].clone(), text));
-    }
-    if !is_raw && n_requirements == 0 {
-        faults.push(Error::required(path, format!("when {path} is specified, requirements or rawSelector is required")));
-    }
-    faults
-}
-
-fn is_blank(value: &Value) -> bool {
-    value.as_str().unwrap_or("").is_empty()
-}
-
-fn invalid(faults: &[Error]) -> Status {
-    Status::invalid(&object::key::GroupVersionKind::new("authorization.k8s.io", "", ""), "", faults)
-}
-
-fn check_local(call: &Call, plural: &str, review: &Value) -> Result<(), Status> {
-    let asked = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or("");
-    if plural == "localsubjectaccessreviews" && asked != call.info.namespace {
-        let path = Path::new("spec").child("resourceAttributes").child("namespace");
-        return Err(invalid(&[Error::invalid(&path, asked, "must match metadata.namespace")]));
-    }
-    Ok(())
+/// Upstream names no kind when it refuses a review.
+fn check(plural: &str, review: &Value) -> Result<(), Status> {
+    let faults = strategies::validate_access_review(plural, review);
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupVersionKind::new("authorization.k8s.io", "", ""), "", &faults)) }
 }
 
 fn access(server: &ApiServer, user: &UserInfo, spec: &Value) -> Value {

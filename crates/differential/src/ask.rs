@@ -100,6 +100,7 @@ async fn one(request: &Request, transport: &dyn Transport, scene: &mut Scene) ->
         Payload::Last(edits) => Bytes::from(edited(scene, edits).to_string()),
     };
     let path = scene.fill(&request.path);
+    let asked = String::from_utf8_lossy(&body).into_owned();
     let mut sent = http::Request::builder().method(request.method).uri(&path).header("user-agent", "tester/1.0");
     for (name, value) in &request.headers {
         sent = sent.header(*name, value);
@@ -116,6 +117,7 @@ async fn one(request: &Request, transport: &dyn Transport, scene: &mut Scene) ->
     let bytes = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
     let text = readable(&bytes);
     scene.learn(&text);
+    scene.masks.sent(&asked, &text);
     let mut headers: Vec<String> = HEADERS
         .iter()
         .flat_map(|name| {

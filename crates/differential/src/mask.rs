@@ -49,16 +49,32 @@ impl Masks {
         serde_json::from_str::<Value>(&masked).map_or(masked, |value| format!("{value}\n"))
     }
 
+    /// The name that a refusal shows may have been made of the prefix that was sent; a long one is cut.
+    pub(crate) fn sent(&mut self, body: &str, answer: &str) {
+        const PREFIX_MAX: usize = 58;
+        let prefix = serde_json::from_str::<Value>(body).map(|sent| sent["metadata"]["generateName"].as_str().unwrap_or("").to_owned());
+        let Ok(prefix) = prefix.map(|prefix| prefix[..prefix.floor_char_boundary(PREFIX_MAX)].to_owned()) else { return };
+        let Ok(answer) = serde_json::from_str::<Value>(answer) else { return };
+        let made = answer["details"]["name"].as_str().or(answer["metadata"]["name"].as_str()).unwrap_or("");
+        if !prefix.is_empty() {
+            self.learn_name(&prefix, made);
+        }
+    }
+
+    fn learn_name(&mut self, prefix: &str, name: &str) {
+        let is_made = name.len() == prefix.len() + RANDOM_LEN && name.starts_with(prefix);
+        if is_made && !self.names.iter().any(|(known, _)| known == name) {
+            self.names.push((name.to_owned(), format!("{prefix}<random>")));
+        }
+    }
+
     fn learn_names(&mut self, value: &Value) {
         match value {
             Value::Object(map) => {
                 if let (Some(prefix), Some(name)) =
                     (map.get("generateName").and_then(Value::as_str), map.get("name").and_then(Value::as_str))
-                    && name.len() == prefix.len() + RANDOM_LEN
-                    && name.starts_with(prefix)
-                    && !self.names.iter().any(|(known, _)| known == name)
                 {
-                    self.names.push((name.to_owned(), format!("{prefix}<random>")));
+                    self.learn_name(prefix, name);
                 }
                 map.values().for_each(|member| self.learn_names(member));
             }

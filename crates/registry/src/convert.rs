@@ -47,9 +47,12 @@ pub(crate) fn to_served(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// Members that only writers use, put where they belong: a Secret's `stringData`.
+/// Members that only writers use, put where they belong: a Secret's `stringData`. And what reading a form adds to it.
 pub(crate) fn fold(resource: &Resource, object: &mut Value) {
     use base64::Engine;
+    if matches!(relation(resource), Relation::Autoscaler) {
+        autoscaler::default_target(object);
+    }
     if resource.plural != "secrets" || !resource.group.is_empty() {
         return;
     }

@@ -108,7 +108,7 @@ impl Registry {
 
 pub(crate) fn check_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
     // Upstream names the kind here and not the resource.
-    let named = GroupResource::new(&request.resource.group, &request.resource.kind);
+    let named = GroupResource::new(&request.resource.storage_group, &request.resource.kind);
     let differs = |what: &str, wanted: &str, found: &str| {
         let happened = if what == "UID" { "deleted and then recreated" } else { "modified" };
         let cause = format!(

@@ -337,6 +337,7 @@ pub(crate) fn refuse(request: &Request, object: &Value, found: &[field::Error]) 
     if found.is_empty() {
         return Ok(());
     }
-    let kind = GroupVersionKind::new(&request.resource.group, &request.resource.version, &request.resource.kind);
+    // Upstream: events are core's whatever group they come by.
+    let kind = GroupVersionKind::new(&request.resource.storage_group, &request.resource.version, &request.resource.kind);
     Err(Status::invalid(&kind, meta::name(object), found))
 }

@@ -27,11 +27,6 @@ use serde_json::Value;
 
 pub use defaults::default;
 pub use equality::is_semantically_equal;
-/// `metadata` as Go writes it, for messages that show it.
-pub fn compact_metadata(metadata: &object::Value) -> String {
-    go_json::compact("ObjectMeta", metadata)
-}
-
 pub use metadata::{validate_condition_list, validate_label_selector};
 pub use row::counts_generation;
 
@@ -76,6 +71,13 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error>
     if let Some(validate) = row.validate {
         validate(&At::root(object), &mut faults);
     }
+    faults.into_list()
+}
+
+/// All faults of a review of access, which is no stored object: of its metadata too.
+pub fn validate_access_review(plural: &str, review: &Value) -> Vec<field::Error> {
+    let mut faults = Faults::default();
+    validation::authorization::validate(plural, &At::root(review), &mut faults);
     faults.into_list()
 }
 

@@ -208,24 +208,37 @@ pub fn validate_label_selector(selector: &Value, checks_values: bool, path: &Pat
     let mut faults = validate_labels(&selector["matchLabels"], &path.child("matchLabels"));
     for (i, requirement) in selector["matchExpressions"].as_array().into_iter().flatten().enumerate() {
         let at = path.child("matchExpressions").index(i);
-        let values = requirement["values"].as_array().map_or(&[][..], Vec::as_slice);
-        match requirement["operator"].as_str().unwrap_or("") {
-            "In" | "NotIn" if values.is_empty() => {
-                faults.push(Error::required(&at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
-            }
-            "In" | "NotIn" => {}
-            "Exists" | "DoesNotExist" if values.is_empty() => {}
-            "Exists" | "DoesNotExist" => {
-                faults.push(Error::forbidden(&at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
-            }
-            other => faults.push(Error::invalid(&at.child("operator"), other, "not a valid selector operator")),
+        let operator = requirement["operator"].as_str().unwrap_or("");
+        faults.extend(validate_n_values(requirement, &at));
+        if !matches!(operator, "In" | "NotIn" | "Exists" | "DoesNotExist") {
+            faults.push(Error::invalid(&at.child("operator"), operator, "not a valid selector operator"));
         }
-        faults.extend(validate_label_name(requirement["key"].as_str().unwrap_or(""), &at.child("key")));
-        for (j, value) in values.iter().enumerate().filter(|_| checks_values) {
-            let value = value.as_str().unwrap_or("");
-            let found = names::label_value_faults(value);
-            faults.extend(found.into_iter().map(|fault| Error::invalid(&at.child("values").index(j), value, fault)));
+        let of_values = validate_requirement_labels(requirement, &at).into_iter();
+        faults.extend(of_values.filter(|fault| checks_values || !fault.path.ends_with(']')));
+    }
+    faults
+}
+
+/// Whether a selector's expression has the values that its operator wants.
+pub(crate) fn validate_n_values(requirement: &Value, at: &Path) -> Option<Error> {
+    let has_values = requirement["values"].as_array().is_some_and(|values| !values.is_empty());
+    let values = at.child("values");
+    match requirement["operator"].as_str().unwrap_or("") {
+        "In" | "NotIn" if !has_values => Some(Error::required(&values, "must be specified when `operator` is 'In' or 'NotIn'")),
+        "Exists" | "DoesNotExist" if has_values => {
+            Some(Error::forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
         }
+        _ => None,
+    }
+}
+
+/// The key and the values of a label selector's expression.
+pub(crate) fn validate_requirement_labels(requirement: &Value, at: &Path) -> Vec<Error> {
+    let mut faults = validate_label_name(requirement["key"].as_str().unwrap_or(""), &at.child("key"));
+    for (j, value) in requirement["values"].as_array().into_iter().flatten().enumerate() {
+        let value = value.as_str().unwrap_or("");
+        let found = names::label_value_faults(value);
+        faults.extend(found.into_iter().map(|fault| Error::invalid(&at.child("values").index(j), value, fault)));
     }
     faults
 }

@@ -4,11 +4,13 @@
 
 pub(crate) mod admission;
 pub(crate) mod apps;
+pub(crate) mod authorization;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod core;
+pub(crate) mod definitions;
 pub(crate) mod devices;
 pub(crate) mod discovery;
 pub(crate) mod flow;

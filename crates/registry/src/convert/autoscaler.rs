@@ -30,6 +30,16 @@ pub(super) fn to_v1(object: &mut Value) {
     }
 }
 
+/// Upstream: who asks for no metric at all gets this much CPU.
+pub(super) fn default_target(object: &mut Value) {
+    const PERCENT: i64 = 80;
+    let others = object::meta::annotation(object, METRICS).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let has_others = others.is_some_and(|others| others.as_array().is_some_and(|others| !others.is_empty()));
+    if object["spec"]["targetCPUUtilizationPercentage"].is_null() && !has_others {
+        object["spec"]["targetCPUUtilizationPercentage"] = Value::from(PERCENT);
+    }
+}
+
 /// The first CPU metric's number; the others go into an annotation.
 fn split(object: &mut Value, metrics: Value, value: &str, annotation: &str) -> Option<Value> {
     let mut rest = metrics.as_array().cloned().unwrap_or_default();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Context;
 use crate::row::{NameRule, Row, StatusMetadata};
-use crate::validation::{admission, cluster, webhooks};
+use crate::validation::{admission, cluster, definitions, webhooks};
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
@@ -29,7 +29,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         create: Some(|definition, _| store_version(definition)),
         update: Some(update_definition),
-        ..Row::new("apiextensions.k8s.io", "customresourcedefinitions").with_generation()
+        ..Row::new("apiextensions.k8s.io", "customresourcedefinitions")
+            .with_generation()
+            .checked(definitions::validate, definitions::validate_update)
     },
     Row {
         name: NameRule::PathSegment,

@@ -240,7 +240,7 @@ pub(crate) fn validate_pod_request(request: &At<'_>, faults: &mut Faults) {
 
 pub(crate) fn validate_pod_request_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     if subresource != "status" {
-        faults.immutable(&old.get("spec"), &new.get("spec"));
+        faults.immutable_go(&old.get("spec"), &new.get("spec"), "PodCertificateRequestSpec");
         return;
     }
     let conditions = new.get("status").get("conditions");

@@ -52,14 +52,18 @@ fn validate_hook(hook: &At<'_>, faults: &mut Faults) {
     faults.selector(&hook.get("namespaceSelector"));
     faults.selector(&hook.get("objectSelector"));
     faults.one_of(&hook.get("reinvocationPolicy"), REINVOCATIONS);
-    let client = hook.get("clientConfig");
+    validate_client(&hook.get("clientConfig"), faults);
+    validate_conditions(&hook.get("matchConditions"), faults);
+}
+
+/// Where a webhook is, here and of a resource definition's conversion.
+pub(super) fn validate_client(client: &At<'_>, faults: &mut Faults) {
     let (url, service) = (client.get("url"), client.get("service"));
     match (url.is_set(), service.is_set()) {
         (true, false) => validate_url(&url, faults),
         (false, true) => validate_service(&service, faults),
-        _ => faults.required(&client, "exactly one of url or service is required"),
+        _ => faults.required(client, "exactly one of url or service is required"),
     }
-    validate_conditions(&hook.get("matchConditions"), faults);
 }
 
 fn validate_url(at: &At<'_>, faults: &mut Faults) {
@@ -90,7 +94,6 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
 }
 
-/// A service that answers webhooks, here and of a resource definition's conversion.
 fn validate_service(service: &At<'_>, faults: &mut Faults) {
     // Upstream passes name and namespace the wrong way round.
     let (name, namespace, port, path) = (service.get("name"), service.get("namespace"), service.get("port"), service.get("path"));
@@ -121,7 +124,7 @@ fn validate_service(service: &At<'_>, faults: &mut Faults) {
     }
 }
 
-fn validate_versions(list: &At<'_>, faults: &mut Faults) {
+pub(super) fn validate_versions(list: &At<'_>, faults: &mut Faults) {
     let accepted = REVIEW_VERSIONS.join(", ");
     if list.is_empty() {
         faults.required(list, format!("must specify one of {accepted}"));
