@@ -17,6 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::failure::Failure;
 use crate::options::Place;
 
+/// A killed process is gone at once, but on a machine that has no time for it.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Held by the server for as long as it runs.
 pub(crate) struct ServerLock(#[expect(dead_code, reason = "the lock ends when the file is closed")] File);
 
@@ -54,22 +57,17 @@ pub(crate) fn server_pid(place: &Place) -> Option<Pid> {
 /// Ends the server and waits until it is gone. True when there was one.
 pub(crate) fn stop_server(place: &Place, patience: Duration) -> Result<bool, Failure> {
     let Some(pid) = server_pid(place) else { return Ok(false) };
-    let _ = kill_process(pid, Signal::TERM);
-    let step = Duration::from_millis(20);
-    for _ in 0..patience.as_millis() / step.as_millis() {
-        if server_pid(place).is_none() {
-            return Ok(true);
+    for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, KILL_PATIENCE)] {
+        let _ = kill_process(pid, signal);
+        let step = Duration::from_millis(20);
+        for _ in 0..patience.as_millis() / step.as_millis() {
+            if server_pid(place).is_none() {
+                return Ok(true);
+            }
+            std::thread::sleep(step);
         }
-        std::thread::sleep(step);
     }
-    let _ = kill_process(pid, Signal::KILL);
-    std::thread::sleep(step);
-    if server_pid(place).is_some() {
-        return Err(
-            Failure::new(format!("process {} does not end", pid.as_raw_nonzero())).hint(format!("kill -9 {}", pid.as_raw_nonzero()))
-        );
-    }
-    Ok(true)
+    Err(Failure::new(format!("process {} does not end", pid.as_raw_nonzero())).hint(format!("kill -9 {}", pid.as_raw_nonzero())))
 }
 
 /// Tells whoever started us how far we are; nobody listening is fine.
