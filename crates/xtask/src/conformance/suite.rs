@@ -107,13 +107,14 @@ async fn watch(mut child: Child, out: &Path, began: Instant) -> Result<bool, Str
     Ok(false)
 }
 
+/// The runner may write its reports; then its whole group goes, for a process of it would keep the cluster's connections open.
 async fn end(child: &mut Child) {
-    if let Some(pid) = child.id() {
-        let _ = Command::new("kill").args(["-TERM", "--", &format!("-{pid}")]).status();
-    }
-    if tokio::time::timeout(REPORT_PATIENCE, child.wait()).await.is_err() {
-        let _ = child.kill().await;
-    }
+    let Some(pid) = child.id() else { return };
+    let tell = |signal: &str| drop(Command::new("kill").args([signal, "--", &format!("-{pid}")]).stderr(Stdio::null()).status());
+    tell("-TERM");
+    let _ = tokio::time::timeout(REPORT_PATIENCE, child.wait()).await;
+    tell("-KILL");
+    let _ = child.wait().await;
 }
 
 struct Screen {
