@@ -75,6 +75,7 @@ impl ControlPlane {
     /// Waits until the server answers, then starts the controllers; an error names one that is asked for and is none.
     pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Self, String> {
         let informers = Informers::new(client.clone());
+        informers.keep_packed(control_workloads::pods::trim);
         let (recorder, recorder_task) = Recorder::start(client.clone(), clock.clone());
         let selection = options.controllers.clone();
         let mut controllers = controllers(&informers, &client, &clock, options).await;
@@ -118,7 +119,7 @@ async fn controllers(informers: &Informers, client: &Client, clock: &Clock, opti
     let caches = Caches::new(informers);
     let (quotas, quotas_follow) = quotas::quotas(&caches, informers, client, &served);
     let mut rows = vec![
-        scheduler::controller(informers, options.scheduler),
+        scheduler::controller(&caches, options.scheduler),
         workloads::deployment(&caches),
         workloads::replica_set(&caches),
         workloads::replication_controller(&caches),

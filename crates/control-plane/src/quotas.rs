@@ -85,7 +85,7 @@ fn on_caches(caches: &Caches, kinds: &Kinds, quota: &ResourceQuota, ask: &Ask) -
         pods: &caches.pods.list_in(namespace),
         services: &caches.services.list_in(namespace),
         claims: &caches.claims.list_in(namespace),
-        count: &|resource| kinds.get(resource).map(|(_, cache)| count(&*cache, namespace)),
+        count: &|resource| kinds.get(resource).map(|(_, cache)| cache.count_in(namespace)),
     };
     quota::plan(&view, ask.now)
 }
@@ -117,12 +117,6 @@ async fn all<K: Kind>(client: &Client, namespace: &str) -> Result<Vec<Arc<K>>, E
 fn is_countable(served: &Served) -> bool {
     let can = ["create", "list", "watch", "delete"].iter().all(|verb| served.can(verb));
     served.is_namespaced && can && served.resource.resource != "events"
-}
-
-fn count(cache: &dyn AnyCache, namespace: &str) -> usize {
-    let mut n = 0;
-    cache.for_each_metadata(&mut |metadata| n += usize::from(metadata.namespace.as_deref() == Some(namespace)));
-    n
 }
 
 /// Quotas of the namespace that limit something of this sort.

@@ -18,9 +18,11 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use object::key::{GroupVersionResource, ObjectKey};
 use object::plan::{Change, Note, PatchKind, Plan, Reference, Verb, Write};
 use object::time;
-use reconcile::{Ask, Cache, Changed, Controller, Informers};
+use reconcile::{Ask, Cache, Changed, Controller, Index};
 use scheduling::{Cluster, DEFAULT_SCHEDULER, Decision, Options, PodInfo, Preemption};
 use serde_json::json;
+
+use crate::caches::Caches;
 
 /// More would keep newer, more important pods waiting for the writes of a batch.
 const BATCH: usize = 512;
@@ -31,22 +33,22 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const TRY_ANYWAY: Duration = Duration::from_secs(300);
 const WHY_PREEMPTED: &str = "default-scheduler: preempting to accommodate a higher priority pod";
 
-pub(crate) fn controller(informers: &Informers, options: Options) -> Controller {
-    let (pods, nodes, namespaces) = (informers.of::<Pod>(), informers.of::<Node>(), informers.of::<Namespace>());
+pub(crate) fn controller(caches: &Caches, options: Options) -> Controller {
+    let Caches { pods, nodes, namespaces, pods_by_node, .. } = caches;
     let inbox = Arc::new(Inbox::default());
     let scheduler =
         Mutex::new(Scheduler { cluster: Cluster::new(options), pending: BTreeMap::new(), leaving: BTreeMap::new(), generation: 0 });
-    let (planned, view) = (inbox.clone(), pods.clone());
+    let (planned, view, by_node) = (inbox.clone(), pods.clone(), pods_by_node.clone());
     let feed = |inbox: &Arc<Inbox>| inbox.clone();
     let (from_pods, from_nodes, from_namespaces) = (feed(&inbox), feed(&inbox), feed(&inbox));
     Controller::new("scheduler", DEFAULT_SCHEDULER, move |ask| {
         let mut scheduler = scheduler.lock().unwrap_or_else(PoisonError::into_inner);
-        scheduler.take_in(planned.drain(), &view);
+        scheduler.take_in(planned.drain(), &by_node);
         scheduler.plan(&ask, &view)
     })
-    .maps(&nodes, move |changed| from_nodes.put(Update::Node(changed.clone())))
-    .maps(&namespaces, move |changed| from_namespaces.put(Update::Namespace(changed.clone())))
-    .maps(&pods, move |changed| from_pods.put(Update::Pod(changed.clone())))
+    .maps(nodes, move |changed| from_nodes.put(Update::Node(changed.clone())))
+    .maps(namespaces, move |changed| from_namespaces.put(Update::Namespace(changed.clone())))
+    .maps(pods, move |changed| from_pods.put(Update::Pod(changed.clone())))
 }
 
 /// What happened since the last plan.
@@ -109,11 +111,11 @@ impl Pending {
 }
 
 impl Scheduler {
-    fn take_in(&mut self, updates: Vec<Update>, pods: &Cache<Pod>) {
+    fn take_in(&mut self, updates: Vec<Update>, pods_by_node: &Index<Pod>) {
         for update in updates {
             match update {
                 Update::Node(changed) => {
-                    self.node(&changed, pods);
+                    self.node(&changed, pods_by_node);
                 }
                 Update::Namespace(Changed { key, new, .. }) => match new {
                     Some(namespace) => self.cluster.set_namespace(&key.name, namespace.metadata.labels.clone().unwrap_or_default()),
@@ -124,7 +126,7 @@ impl Scheduler {
         }
     }
 
-    fn node(&mut self, changed: &Changed<Node>, pods: &Cache<Pod>) {
+    fn node(&mut self, changed: &Changed<Node>, pods_by_node: &Index<Pod>) {
         let Some(node) = &changed.new else {
             self.cluster.remove_node(&changed.key.name);
             return;
@@ -147,8 +149,7 @@ impl Scheduler {
         }
         if changed.old.is_none() {
             // Pods may have been seen before the node they are on.
-            let here = |p: &&Arc<Pod>| p.spec.as_ref().is_some_and(|s| s.node_name.as_deref() == Some(&changed.key.name));
-            pods.list().iter().filter(here).for_each(|p| self.cluster.set_pod(p));
+            pods_by_node.get(&changed.key.name).iter().for_each(|p| self.cluster.set_pod(p));
         }
     }
 

@@ -1,7 +1,7 @@
-//! What a pod's status says: living, ready, available.
+//! What a pod's status says: living, ready, available; and what of a pod controllers need at all.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Container, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub fn phase(pod: &Pod) -> &str {
@@ -85,7 +85,46 @@ pub fn node_name(pod: &Pod) -> &str {
     pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or("")
 }
 
+/// Drops what neither a controller nor the scheduler reads of a pod, which is most of it. Whoever writes one back writes its status only.
+pub fn trim(pod: &mut Pod) {
+    let Some(spec) = &mut pod.spec else { return };
+    spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(|container| {
+        let Container { name, image, ports, resources, restart_policy, .. } = std::mem::take(container);
+        *container = Container { name, image, ports, resources, restart_policy, ..Container::default() };
+    });
+    spec.ephemeral_containers = None;
+    spec.security_context = None;
+    if let Some(volumes) = &mut spec.volumes {
+        volumes.retain(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some());
+        volumes.shrink_to_fit();
+    }
+}
+
 /// What the API keeps of a time; what is compared with a stored one must be cut too.
 pub fn whole_seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trimmed_pod_keeps_what_is_read() {
+        let text = r#"{"metadata": {"name": "p", "annotations": {"a": "b"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i", "env": [{"name": "E"}], "command": ["x"],
+                "ports": [{"containerPort": 80}], "resources": {"requests": {"cpu": "1"}}}],
+                "initContainers": [{"name": "s", "restartPolicy": "Always", "args": ["y"]}],
+                "volumes": [{"name": "v", "configMap": {"name": "m"}}, {"name": "w", "persistentVolumeClaim": {"claimName": "d"}}]},
+            "status": {"phase": "Running"}}"#;
+        let left = r#"{"metadata": {"name": "p", "annotations": {"a": "b"}},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i",
+                "ports": [{"containerPort": 80}], "resources": {"requests": {"cpu": "1"}}}],
+                "initContainers": [{"name": "s", "restartPolicy": "Always"}],
+                "volumes": [{"name": "w", "persistentVolumeClaim": {"claimName": "d"}}]},
+            "status": {"phase": "Running"}}"#;
+        let mut pod: Pod = serde_json::from_str(text).unwrap();
+        trim(&mut pod);
+        assert_eq!(pod, serde_json::from_str(left).unwrap());
+    }
 }

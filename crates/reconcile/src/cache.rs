@@ -14,12 +14,16 @@ use object::key::ObjectKey;
 use object::plan::key_of;
 use tokio::sync::watch;
 
+use crate::kept::{Kept, Packing};
 use crate::subscription::Subscription;
+
+/// About a millisecond's work.
+const N_PACKED_BETWEEN_BREATHS: usize = 256;
 
 /// What a cache can hold.
 pub trait Cached: Watched + Sync {
     fn metadata(&self) -> &ObjectMeta;
-    /// Drops what nobody reads from a cache: `managedFields` is often half of an object.
+    /// Drops what nobody reads from any cache: `managedFields` is often half of an object.
     fn trim(&mut self);
 }
 
@@ -63,6 +67,7 @@ impl<K> Clone for Cache<K> {
 
 struct Shared<K> {
     selection: Selection,
+    packing: Option<Packing<K>>,
     state: RwLock<State<K>>,
     listeners: RwLock<Vec<Listener<K>>>,
     progress: watch::Sender<Progress>,
@@ -72,13 +77,14 @@ type Listener<K> = Arc<dyn Fn(&Changed<K>) + Send + Sync>;
 type KeysOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 
 struct State<K> {
-    objects: BTreeMap<ObjectKey, Arc<K>>,
+    /// Indexes share the keys.
+    objects: BTreeMap<Arc<ObjectKey>, Arc<Kept<K>>>,
     indexes: Vec<IndexState<K>>,
 }
 
 struct IndexState<K> {
     keys_of: KeysOf<K>,
-    entries: BTreeMap<String, BTreeMap<ObjectKey, Arc<K>>>,
+    entries: BTreeMap<String, BTreeMap<Arc<ObjectKey>, Arc<Kept<K>>>>,
 }
 
 /// How far a cache has come.
@@ -89,9 +95,10 @@ pub struct Progress {
 }
 
 impl<K: Cached> Cache<K> {
-    pub(crate) fn new(selection: Selection) -> Self {
+    pub(crate) fn new(selection: Selection, packing: Option<Packing<K>>) -> Self {
         Cache(Arc::new(Shared {
             selection,
+            packing,
             state: RwLock::new(State { objects: BTreeMap::new(), indexes: Vec::new() }),
             listeners: RwLock::default(),
             progress: watch::Sender::new(Progress::default()),
@@ -103,18 +110,15 @@ impl<K: Cached> Cache<K> {
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.read().objects.get(key).cloned()
+        self.read().objects.get(key).map(|kept| kept.object())
     }
 
     pub fn list(&self) -> Vec<Arc<K>> {
-        self.read().objects.values().cloned().collect()
+        self.read().objects.values().map(|kept| kept.object()).collect()
     }
 
     pub fn list_in(&self, namespace: &str) -> Vec<Arc<K>> {
-        let first = ObjectKey::new(namespace, "");
-        let state = self.read();
-        let from = state.objects.range((Bound::Included(first), Bound::Unbounded));
-        from.take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| Arc::clone(object)).collect()
+        self.read().within(namespace).map(|kept| kept.object()).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -129,8 +133,8 @@ impl<K: Cached> Cache<K> {
     pub fn index(&self, keys_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut index = IndexState { keys_of: Box::new(keys_of), entries: BTreeMap::new() };
-        for (key, object) in &state.objects {
-            index.insert(key, object);
+        for (key, kept) in &state.objects {
+            index.insert(key, &kept.object(), kept);
         }
         state.indexes.push(index);
         Index { cache: self.clone(), at: state.indexes.len() - 1 }
@@ -178,32 +182,53 @@ impl<K: Cached> Cache<K> {
 
     // What follows is called by the informer only, and by one task.
 
-    pub(crate) fn put(&self, object: K) {
-        let key = key_of(object.metadata());
-        let new = Arc::new(object);
-        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, Some(Arc::clone(&new)));
+    pub(crate) fn trim(&self, object: &mut K) {
+        object.trim();
+        if let Some(packing) = self.0.packing {
+            (packing.trim)(object);
+        }
+    }
+
+    /// Packs what nobody has asked for since the last time.
+    pub(crate) async fn pack_unasked(&self) {
+        let Some(packing) = self.0.packing else { return };
+        let all: Vec<_> = self.read().objects.values().cloned().collect();
+        for some in all.chunks(N_PACKED_BETWEEN_BREATHS) {
+            some.iter().for_each(|kept| kept.pack_unless_asked(packing));
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) fn is_packing(&self) -> bool {
+        self.0.packing.is_some()
+    }
+
+    pub(crate) fn put(&self, new: Arc<K>) {
+        let key = key_of(new.metadata());
+        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, Some(&new), self.0.packing);
         self.tell(&Changed { key, old, new: Some(new) });
     }
 
     pub(crate) fn remove(&self, key: ObjectKey) {
-        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, None);
+        let old = self.0.state.write().unwrap_or_else(PoisonError::into_inner).replace(&key, None, None);
         if old.is_some() {
             self.tell(&Changed { key, old, new: None });
         }
     }
 
     /// Everything anew after a list; only differences are told.
-    pub(crate) fn replace_all(&self, objects: Vec<K>) {
-        let mut gone: BTreeMap<ObjectKey, Arc<K>> = self.read().objects.clone();
+    pub(crate) fn replace_all(&self, objects: impl Iterator<Item = Arc<K>>) {
+        let mut gone = self.read().objects.clone();
         for object in objects {
             let key = key_of(object.metadata());
-            let is_known = gone.remove(&key).is_some_and(|old| old.metadata().resource_version == object.metadata().resource_version);
+            let revision = &object.metadata().resource_version;
+            let is_known = gone.remove(&key).is_some_and(|old| old.object().metadata().resource_version == *revision);
             if !is_known {
                 self.put(object);
             }
         }
         for key in gone.into_keys() {
-            self.remove(key);
+            self.remove(Arc::unwrap_or_clone(key));
         }
     }
 
@@ -226,27 +251,38 @@ impl<K: Cached> Cache<K> {
 }
 
 impl<K> State<K> {
-    fn replace(&mut self, key: &ObjectKey, new: Option<Arc<K>>) -> Option<Arc<K>> {
-        let old = match &new {
-            Some(object) => self.objects.insert(key.clone(), Arc::clone(object)),
-            None => self.objects.remove(key),
+    fn within(&self, namespace: &str) -> impl Iterator<Item = &Arc<Kept<K>>> {
+        let first = ObjectKey::new(namespace, "");
+        let from = self.objects.range((Bound::Included(first), Bound::Unbounded));
+        from.take_while(move |(key, _)| key.namespace == namespace).map(|(_, kept)| kept)
+    }
+
+    fn replace(&mut self, key: &ObjectKey, new: Option<&Arc<K>>, packing: Option<Packing<K>>) -> Option<Arc<K>> {
+        let (key, before) = match self.objects.remove_entry(key) {
+            Some((key, kept)) => (key, Some(kept)),
+            None => (Arc::new(key.clone()), None),
         };
+        let kept = new.map(|new| Arc::new(Kept::new(new, before.as_deref(), packing)));
+        let old = before.map(|kept| kept.object());
         for index in &mut self.indexes {
             if let Some(old) = &old {
-                index.remove(key, old);
+                index.remove(&key, old);
             }
-            if let Some(new) = &new {
-                index.insert(key, new);
+            if let (Some(new), Some(kept)) = (new, &kept) {
+                index.insert(&key, new, kept);
             }
+        }
+        if let Some(kept) = kept {
+            self.objects.insert(key, kept);
         }
         old
     }
 }
 
 impl<K> IndexState<K> {
-    fn insert(&mut self, key: &ObjectKey, object: &Arc<K>) {
+    fn insert(&mut self, key: &Arc<ObjectKey>, object: &K, kept: &Arc<Kept<K>>) {
         for entry in (self.keys_of)(object) {
-            self.entries.entry(entry).or_default().insert(key.clone(), Arc::clone(object));
+            self.entries.entry(entry).or_default().insert(Arc::clone(key), Arc::clone(kept));
         }
     }
 
@@ -277,7 +313,8 @@ impl<K> Clone for Index<K> {
 impl<K: Cached> Index<K> {
     pub fn get(&self, entry: &str) -> Vec<Arc<K>> {
         let state = self.cache.read();
-        state.indexes[self.at].entries.get(entry).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+        let found = state.indexes[self.at].entries.get(entry);
+        found.map(|all| all.values().map(|kept| kept.object()).collect()).unwrap_or_default()
     }
 
     pub fn count(&self, entry: &str) -> usize {
@@ -292,6 +329,8 @@ pub trait AnyCache: Send + Sync {
     fn presence(&self, key: &ObjectKey, uid: &str) -> Presence;
     fn on_metadata_change(&self, listener: MetadataListener);
     fn for_each_metadata(&self, visit: &mut dyn FnMut(&ObjectMeta));
+    /// How many objects a namespace has.
+    fn count_in(&self, namespace: &str) -> usize;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,6 +363,9 @@ impl<K: Cached> AnyCache for Cache<K> {
         for object in self.list() {
             visit(object.metadata());
         }
+    }
+    fn count_in(&self, namespace: &str) -> usize {
+        self.read().within(namespace).count()
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::api::list;
@@ -15,9 +16,12 @@ use client::watch::{Event, Start, Watch};
 use client::{Client, Error};
 use object::key::GroupVersionResource;
 use object::plan::key_of;
+use tokio::time::MissedTickBehavior;
 
 use crate::cache::{Cache, Cached};
 
+/// What is asked for more seldom is packed. A controller that works on an object looks at it more often.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
@@ -48,19 +52,30 @@ pub(crate) async fn keep<K: Cached>(client: Client, resource: GroupVersionResour
 
 async fn stream<K: Cached>(client: &Client, resource: &GroupVersionResource, cache: &Cache<K>) -> Error {
     let mut watch: Watch<K> = Watch::new(client.clone(), resource, cache.selection(), Start::Initial);
-    let mut initial = BTreeMap::new();
+    // An empty cache takes objects as they come, so that they are never all here unpacked. What it holds from before may be gone
+    // by now, and shows so only at the end.
+    let mut initial = if cache.is_empty() { None } else { Some(BTreeMap::new()) };
     loop {
         match watch.next().await {
             Ok(Event::Added(mut object) | Event::Modified(mut object)) => {
-                object.trim();
-                initial.insert(key_of(object.metadata()), object);
+                cache.trim(&mut object);
+                match &mut initial {
+                    None => cache.put(Arc::new(object)),
+                    Some(initial) => drop(initial.insert(key_of(object.metadata()), Arc::new(object))),
+                }
             }
             Ok(Event::Deleted(object)) => {
-                initial.remove(&key_of(object.metadata()));
+                let key = key_of(object.metadata());
+                match &mut initial {
+                    None => cache.remove(key),
+                    Some(initial) => drop(initial.remove(&key)),
+                }
             }
             Ok(Event::Bookmark { initial_end: false, .. }) => {}
             Ok(Event::Bookmark { initial_end: true, resource_version }) => {
-                cache.replace_all(std::mem::take(&mut initial).into_values().collect());
+                if let Some(initial) = initial {
+                    cache.replace_all(initial.into_values());
+                }
                 cache.advance(&resource_version, true);
                 return follow(watch, cache).await;
             }
@@ -75,20 +90,29 @@ async fn list_and_watch<K: Cached>(client: &Client, resource: &GroupVersionResou
         Err(e) => return e,
     };
     let mut objects = list.items.take().unwrap_or_default();
-    objects.iter_mut().for_each(Cached::trim);
-    cache.replace_all(objects);
+    objects.iter_mut().for_each(|object| cache.trim(object));
+    cache.replace_all(objects.into_iter().map(Arc::new));
     cache.advance(&list.metadata.resource_version, true);
     let start = Start::After(list.metadata.resource_version);
     follow(Watch::new(client.clone(), resource, cache.selection(), start), cache).await
 }
 
 async fn follow<K: Cached>(mut watch: Watch<K>, cache: &Cache<K>) -> Error {
+    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match watch.next().await {
+        let event = tokio::select! {
+            event = watch.next() => event,
+            _ = sweeps.tick(), if cache.is_packing() => {
+                cache.pack_unasked().await;
+                continue;
+            }
+        };
+        match event {
             Ok(Event::Added(mut object) | Event::Modified(mut object)) => {
-                object.trim();
+                cache.trim(&mut object);
                 let revision = object.resource_version().to_owned();
-                cache.put(object);
+                cache.put(Arc::new(object));
                 cache.advance(&revision, false);
             }
             Ok(Event::Deleted(object)) => {

@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cache::{AnyCache, Cache, Cached, locked};
 use crate::informer;
+use crate::kept::Packing;
 use crate::reduced::Reduced;
 
 /// A cheap clone. The watches end when the last clone is gone, or with `stop`.
@@ -23,15 +24,28 @@ struct Shared {
     caches: Mutex<HashMap<(TypeId, GroupResource, Selection), Box<dyn Any + Send + Sync>>>,
     /// The caches that hold all objects of their kind.
     whole: Mutex<HashMap<GroupResource, Arc<dyn AnyCache>>>,
+    /// By the kind's type: `Packing<K>`.
+    packings: Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
     tasks: Mutex<JoinSet<()>>,
     watches: Mutex<HashMap<GroupResource, Vec<AbortHandle>>>,
 }
 
 impl Informers {
     pub fn new(client: Client) -> Self {
-        let shared =
-            Shared { client, caches: Mutex::default(), whole: Mutex::default(), tasks: Mutex::default(), watches: Mutex::default() };
-        Informers(Arc::new(shared))
+        Informers(Arc::new(Shared {
+            client,
+            caches: Mutex::default(),
+            whole: Mutex::default(),
+            packings: Mutex::default(),
+            tasks: Mutex::default(),
+            watches: Mutex::default(),
+        }))
+    }
+
+    /// For a kind of which there are many: caches made from now on hold what `trim` leaves of an object, and what nobody asks
+    /// for they hold as text.
+    pub fn keep_packed<K: Kind>(&self, trim: fn(&mut K)) {
+        locked(&self.0.packings).insert(TypeId::of::<K>(), Box::new(Packing::<K>::new(trim)));
     }
 
     /// All objects of a kind. Must be called within a tokio runtime, as all that start watches.
@@ -62,7 +76,8 @@ impl Informers {
         if let Some(cache) = caches.get(&id).and_then(|any| any.downcast_ref::<Cache<K>>()) {
             return cache.clone();
         }
-        let cache = Cache::<K>::new(selection);
+        let packing = locked(&self.0.packings).get(&TypeId::of::<K>()).and_then(|any| any.downcast_ref::<Packing<K>>()).copied();
+        let cache = Cache::<K>::new(selection, packing);
         if *cache.selection() == Selection::everything() {
             // A typed cache is what controllers read, so writes are awaited there.
             let mut whole = locked(&self.0.whole);

@@ -16,6 +16,7 @@ pub mod subscription;
 pub mod informers;
 
 mod informer;
+mod kept;
 
 pub mod reduced;
 

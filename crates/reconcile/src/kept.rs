@@ -1,0 +1,122 @@
+//! How a cache keeps one object: as its view while somebody asks for it, and packed as text where nobody does.
+//!
+//! A typed pod takes ten times the memory of its text, and most pods of a large cluster are asked for once in hours. Only kinds
+//! that `Informers::keep_packed` names are packed.
+//!
+//! ```text
+//!  put --> packed --asked--> loose --not asked between two sweeps--> packed
+//!          put over a loose one --> loose
+//! ```
+
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::locked;
+
+/// How objects of one kind are packed.
+pub(crate) struct Packing<K> {
+    /// Drops what nobody reads.
+    pub(crate) trim: fn(&mut K),
+    pack: fn(&K) -> Box<[u8]>,
+    unpack: fn(&[u8]) -> K,
+}
+
+impl<K> Clone for Packing<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Packing<K> {}
+
+impl<K: Serialize + DeserializeOwned> Packing<K> {
+    pub(crate) fn new(trim: fn(&mut K)) -> Self {
+        // The text is copied once more to have just its length.
+        let pack = |object: &K| Box::from(serde_json::to_vec(object).expect("a view is always JSON").as_slice());
+        let unpack = |text: &[u8]| serde_json::from_slice(text).expect("it was written from the same view");
+        Packing { trim, pack, unpack }
+    }
+}
+
+pub(crate) struct Kept<K>(Mutex<Form<K>>);
+
+enum Form<K> {
+    Loose { object: Arc<K>, is_asked: bool },
+    Packed { text: Box<[u8]>, unpack: fn(&[u8]) -> K },
+}
+
+impl<K> Kept<K> {
+    /// Keeps what comes in place of `old`: whoever asked for that will ask for this.
+    pub(crate) fn new(object: &Arc<K>, old: Option<&Kept<K>>, packing: Option<Packing<K>>) -> Self {
+        let is_asked = old.and_then(|old| match &*locked(&old.0) {
+            Form::Loose { is_asked, .. } => Some(*is_asked),
+            Form::Packed { .. } => None,
+        });
+        let form = match (packing, is_asked) {
+            (Some(packing), None) => packing.packed(object),
+            (_, is_asked) => Form::Loose { object: Arc::clone(object), is_asked: is_asked.unwrap_or(false) },
+        };
+        Kept(Mutex::new(form))
+    }
+
+    pub(crate) fn object(&self) -> Arc<K> {
+        let mut form = locked(&self.0);
+        match &mut *form {
+            Form::Loose { object, is_asked } => {
+                *is_asked = true;
+                Arc::clone(object)
+            }
+            Form::Packed { text, unpack } => {
+                let object = Arc::new(unpack(text));
+                *form = Form::Loose { object: Arc::clone(&object), is_asked: true };
+                object
+            }
+        }
+    }
+
+    /// Packs what was not asked for since this was last called.
+    pub(crate) fn pack_unless_asked(&self, packing: Packing<K>) {
+        let mut form = locked(&self.0);
+        if let Form::Loose { object, is_asked } = &mut *form
+            && !std::mem::take(is_asked)
+        {
+            let packed = packing.packed(object);
+            *form = packed;
+        }
+    }
+
+    #[cfg(test)]
+    fn is_packed(&self) -> bool {
+        matches!(&*locked(&self.0), Form::Packed { .. })
+    }
+}
+
+impl<K> Packing<K> {
+    fn packed(self, object: &K) -> Form<K> {
+        Form::Packed { text: (self.pack)(object), unpack: self.unpack }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_is_packed() {
+        let packing = Packing::new(|_: &mut String| {});
+        let kept = Kept::new(&Arc::new("web".to_owned()), None, Some(packing));
+        assert!(kept.is_packed());
+        assert_eq!(*kept.object(), "web");
+        kept.pack_unless_asked(packing);
+        assert!(!kept.is_packed(), "it was asked for since");
+        let newer = Kept::new(&Arc::new("new".to_owned()), Some(&kept), Some(packing));
+        assert!(!newer.is_packed(), "whoever asked for the old one asks for the new one");
+        kept.pack_unless_asked(packing);
+        assert!(kept.is_packed());
+        assert_eq!(*kept.object(), "web");
+        let never = Kept::new(&Arc::new("web".to_owned()), None, None);
+        assert!(!never.is_packed());
+    }
+}
