@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use object::key::{GroupVersionResource, ObjectKey};
@@ -23,10 +24,11 @@ const FOREGROUND: &str = "foregroundDeletion";
 /// One object, as far as owning goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    pub resource: GroupVersionResource,
-    pub kind: String,
+    /// Shared by all of a kind.
+    pub resource: Arc<GroupVersionResource>,
+    pub kind: Arc<str>,
     pub key: ObjectKey,
-    pub uid: String,
+    pub uid: Arc<str>,
     resource_version: String,
     owners: Vec<OwnerReference>,
     finalizers: Vec<String>,
@@ -34,12 +36,12 @@ pub struct Item {
 }
 
 impl Item {
-    pub fn new(resource: &GroupVersionResource, kind: &str, metadata: &ObjectMeta) -> Self {
+    pub fn new(resource: &Arc<GroupVersionResource>, kind: &Arc<str>, metadata: &ObjectMeta) -> Self {
         Item {
-            resource: resource.clone(),
-            kind: kind.to_owned(),
+            resource: Arc::clone(resource),
+            kind: Arc::clone(kind),
             key: key_of(metadata),
-            uid: metadata.uid.clone().unwrap_or_default(),
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             owners: metadata.owner_references.clone().unwrap_or_default(),
             finalizers: metadata.finalizers.clone().unwrap_or_default(),
@@ -63,10 +65,10 @@ impl Item {
         let group = if self.resource.group.is_empty() { String::new() } else { format!("{}/", self.resource.group) };
         Reference {
             api_version: format!("{group}{}", self.resource.version),
-            kind: self.kind.clone(),
+            kind: self.kind.to_string(),
             namespace: self.key.namespace.clone(),
             name: self.key.name.clone(),
-            uid: self.uid.clone(),
+            uid: self.uid.to_string(),
             resource_version: self.resource_version.clone(),
             field_path: String::new(),
         }
@@ -75,7 +77,7 @@ impl Item {
 
 #[derive(Debug, Default)]
 pub struct Graph {
-    items: BTreeMap<String, Item>,
+    items: BTreeMap<Arc<str>, Item>,
     /// Who names this uid as an owner; the owner itself may be unknown.
     dependents: BTreeMap<String, BTreeSet<String>>,
     /// What went lately, oldest first: uids never come back, so nobody needs to ask the server about these.
@@ -101,11 +103,11 @@ impl Graph {
             }
         }
         for owner in &item.owners {
-            self.dependents.entry(owner.uid.clone()).or_default().insert(item.uid.clone());
+            self.dependents.entry(owner.uid.clone()).or_default().insert(item.uid.to_string());
         }
         let is_changed = has_new_owners || was_leaving != item.is_leaving || was_waiting != item.waits_for_dependents();
         if is_changed && (!item.owners.is_empty() || item.is_leaving) {
-            affected.push(item.uid.clone());
+            affected.push(item.uid.to_string());
         }
         if was_leaving != item.is_leaving || was_waiting != item.waits_for_dependents() {
             affected.extend(self.dependents_of(&item.uid));
@@ -151,9 +153,9 @@ impl Graph {
 
     /// An owner counts only in the dependent's own namespace, or cluster-wide.
     fn owner(&self, item: &Item, owner: &OwnerReference) -> Option<&Item> {
-        let found = self.items.get(&owner.uid)?;
+        let found = self.items.get(owner.uid.as_str())?;
         let is_in_reach = found.key.namespace.is_empty() || found.key.namespace == item.key.namespace;
-        (is_in_reach && found.kind == owner.kind).then_some(found)
+        (is_in_reach && *found.kind == *owner.kind).then_some(found)
     }
 
     fn dependents_of(&self, uid: &str) -> impl Iterator<Item = String> {
@@ -220,14 +222,14 @@ fn by_owners(graph: &Graph, item: &Item, lookup: &dyn Fn(&OwnerReference) -> Loo
             },
         }
     }
-    let has_dependents = graph.dependents.get(&item.uid).is_some_and(|d| !d.is_empty());
+    let has_dependents = graph.dependents.get(&*item.uid).is_some_and(|d| !d.is_empty());
     if n_solid > 0 {
         if !dropped.is_empty() {
             let left: Vec<&OwnerReference> = item.owners.iter().filter(|o| !dropped.contains(o.uid.as_str())).collect();
             plan.changes.push(patch(item, json!({"ownerReferences": left})));
         }
     } else if n_waiting > 0 && has_dependents {
-        let is_circle = graph.dependents_of(&item.uid).any(|d| graph.items.get(&d).is_some_and(Item::waits_for_dependents));
+        let is_circle = graph.dependents_of(&item.uid).any(|d| graph.items.get(d.as_str()).is_some_and(Item::waits_for_dependents));
         if is_circle && item.owners.iter().any(|o| o.block_owner_deletion == Some(true)) {
             // Its dependents wait too, so it must not hold up its owner, or a circle would never end.
             let freed = item.owners.iter().map(|o| OwnerReference { block_owner_deletion: Some(false), ..o.clone() });
@@ -248,7 +250,7 @@ fn by_owners(graph: &Graph, item: &Item, lookup: &dyn Fn(&OwnerReference) -> Loo
 
 /// An owner of that uid lives where it cannot own this object.
 fn foreign_owner(graph: &Graph, item: &Item, owner: &OwnerReference) -> Option<Note> {
-    graph.items.get(&owner.uid).filter(|found| !found.key.namespace.is_empty() && found.key.namespace != item.key.namespace)?;
+    graph.items.get(owner.uid.as_str()).filter(|found| !found.key.namespace.is_empty() && found.key.namespace != item.key.namespace)?;
     let shown =
         format!("[{}/{}, namespace: {}, name: {}, uid: {}]", owner.api_version, owner.kind, item.key.namespace, owner.name, owner.uid);
     let text = format!("ownerRef {shown} does not exist in namespace \"{}\"", item.key.namespace);
@@ -256,15 +258,15 @@ fn foreign_owner(graph: &Graph, item: &Item, owner: &OwnerReference) -> Option<N
 }
 
 fn await_dependents(graph: &Graph, item: &Item) -> Plan {
-    let is_blocked = graph.dependents_of(&item.uid).any(|d| graph.items.get(&d).is_some_and(|d| d.blocks(&item.uid)));
+    let is_blocked = graph.dependents_of(&item.uid).any(|d| graph.items.get(d.as_str()).is_some_and(|d| d.blocks(&item.uid)));
     let changes = if is_blocked { Vec::new() } else { vec![without_finalizer(item, FOREGROUND)] };
     Plan { changes, ..Plan::nothing() }
 }
 
 fn orphan_dependents(graph: &Graph, item: &Item) -> Plan {
-    let dependents: Vec<&Item> = graph.dependents_of(&item.uid).filter_map(|d| graph.items.get(&d)).collect();
+    let dependents: Vec<&Item> = graph.dependents_of(&item.uid).filter_map(|d| graph.items.get(d.as_str())).collect();
     let freed = dependents.iter().map(|dependent| {
-        let left: Vec<&OwnerReference> = dependent.owners.iter().filter(|o| o.uid != item.uid).collect();
+        let left: Vec<&OwnerReference> = dependent.owners.iter().filter(|o| *o.uid != *item.uid).collect();
         patch(dependent, json!({"ownerReferences": left}))
     });
     let changes: Vec<Change> = if dependents.is_empty() { vec![without_finalizer(item, ORPHAN)] } else { freed.collect() };
@@ -278,15 +280,15 @@ fn without_finalizer(item: &Item, finalizer: &str) -> Change {
 
 /// Lists are written whole, so the patch holds only for the revision it was planned on.
 fn patch(item: &Item, mut metadata: Value) -> Change {
-    metadata["uid"] = item.uid.as_str().into();
+    metadata["uid"] = (*item.uid).into();
     metadata["resourceVersion"] = item.resource_version.as_str().into();
     let patch = json!({"metadata": metadata});
-    Write::Patch { resource: item.resource.clone(), key: item.key.clone(), subresource: "", kind: PatchKind::Merge, patch }.into()
+    Write::Patch { resource: (*item.resource).clone(), key: item.key.clone(), subresource: "", kind: PatchKind::Merge, patch }.into()
 }
 
 fn delete(item: &Item, propagation: Propagation) -> Change {
-    let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::only(item.uid.as_str()) };
-    Write::Delete { resource: item.resource.clone(), key: item.key.clone(), options }.into()
+    let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::only(&*item.uid) };
+    Write::Delete { resource: (*item.resource).clone(), key: item.key.clone(), options }.into()
 }
 
 #[cfg(test)]
@@ -309,10 +311,10 @@ mod tests {
             });
             let finalizers = [(ORPHAN, "orphan"), (FOREGROUND, "foreground")].into_iter().filter(|(_, w)| words.contains(w));
             graph.put(Item {
-                resource: GroupVersionResource::new("", "v1", "things"),
-                kind: "K".to_owned(),
+                resource: GroupVersionResource::new("", "v1", "things").into(),
+                kind: "K".into(),
                 key: ObjectKey::new(setting("ns").unwrap_or("default"), words[0]),
-                uid: words[0].to_owned(),
+                uid: words[0].into(),
                 resource_version: String::new(),
                 owners: owners.collect(),
                 finalizers: finalizers.map(|(f, _)| f.to_owned()).collect(),

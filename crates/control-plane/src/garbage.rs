@@ -73,7 +73,7 @@ fn attach(controller: Controller, collector: &Arc<Collector>, served: &Served, c
 }
 
 fn listen(collector: &Arc<Collector>, served: &Served, cache: &Arc<dyn AnyCache>) {
-    let (collector, resource, kind) = (Arc::clone(collector), served.resource.clone(), served.kind.clone());
+    let (collector, resource, kind) = (Arc::clone(collector), Arc::new(served.resource.clone()), Arc::from(served.kind.as_str()));
     let take_in = move |old: Option<&ObjectMeta>, new: Option<&ObjectMeta>| {
         let affected = collector.take_in(&resource, &kind, old, new);
         let Some(adder) = collector.adder.get() else { return };
@@ -99,7 +99,13 @@ impl Collector {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner).get(&(group.to_owned(), kind.to_owned())).cloned()
     }
 
-    fn take_in(&self, resource: &GroupVersionResource, kind: &str, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) -> Vec<String> {
+    fn take_in(
+        &self,
+        resource: &Arc<GroupVersionResource>,
+        kind: &Arc<str>,
+        old: Option<&ObjectMeta>,
+        new: Option<&ObjectMeta>,
+    ) -> Vec<String> {
         let mut graph = self.graph();
         let mut affected = Vec::new();
         let uid = |metadata: Option<&ObjectMeta>| metadata.and_then(|m| m.uid.clone());
