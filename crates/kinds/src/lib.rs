@@ -75,7 +75,9 @@ impl Type {
         while self.heads.get(at) == Some(&wanted) {
             let field = usize::from(self.by_name[at]);
             at += 1;
-            if self.fields[field].name.as_bytes() == name {
+            // Equal heads leave only what is behind them to compare.
+            let candidate = self.fields[field].name.as_bytes();
+            if candidate.len() == name.len() && candidate.get(8..) == name.get(8..) {
                 place.0 = at;
                 return Some(field);
             }

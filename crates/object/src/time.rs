@@ -48,7 +48,18 @@ pub fn micros(at: Timestamp) -> String {
 }
 
 pub fn parse(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    parse_seconds(text.as_bytes()).or_else(|| text.parse().ok())
+}
+
+/// `2026-11-22T10:00:00Z`, as nearly all times of the API are written: many times faster than the general way.
+fn parse_seconds(text: &[u8]) -> Option<Timestamp> {
+    let &[y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'Z'] = text else { return None };
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| (byte - b'0') as i8);
+    let two = |tens, ones| Some(digit(tens)? * 10 + digit(ones)?);
+    let year = i16::from(two(y1, y2)?) * 100 + i16::from(two(y3, y4)?);
+    let date = jiff::civil::Date::new(year, two(o1, o2)?, two(d1, d2)?).ok()?;
+    let time = jiff::civil::Time::new(two(h1, h2)?, two(m1, m2)?, two(s1, s2)?, 0).ok()?;
+    jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(time)).ok()
 }
 
 /// How long ago `then` was; zero when it lies ahead.
@@ -59,4 +70,27 @@ pub fn since(now: Timestamp, then: Timestamp) -> Duration {
 /// A monotonic stopwatch for metrics, never for decisions.
 pub fn stopwatch() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_form_is_read_as_any_other() {
+        for text in [
+            "2026-11-22T10:20:30Z",
+            "0001-01-01T00:00:00Z",
+            "2024-02-29T23:59:59Z",
+            "2025-02-29T00:00:00Z",
+            "2026-11-22T10:20:60Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T10:20:30+02:00",
+            "2026-11-22T10:20:30.5Z",
+            "2026-1a-22T10:20:30Z",
+            "",
+        ] {
+            assert_eq!(parse(text), text.parse().ok(), "{text}");
+        }
+    }
 }

@@ -42,7 +42,10 @@ impl<'a, S: Source<'a>> Encoder<'_, S> {
                 Wire::Inline { tag, parts } => put_message(out, *tag, |out| self.fields(ty, parts, base, out)),
                 Wire::Field { field, .. } => {
                     let at = usize::from(*field);
-                    self.field(&ty.fields[at], self.found[base + at], out);
+                    let (field, value) = (&ty.fields[at], self.found[base + at]);
+                    if !(value.is_null() && may_be_absent(field)) {
+                        self.field(field, value, out);
+                    }
                 }
             }
         }
@@ -66,8 +69,6 @@ impl<'a, S: Source<'a>> Encoder<'_, S> {
                     }
                 });
             }),
-            // A pointer or a slice of bytes may be absent; all else has a zero that Go writes.
-            _ if value.is_null() && (field.pointer || field.shape == Shape::Bytes) => {}
             shape => self.single(shape, field.tag, value, out),
         }
     }
@@ -120,6 +121,11 @@ impl<'a, S: Source<'a>> Encoder<'_, S> {
             SchemaAlternative::Strings => self.items(&Shape::String, 2, value, out),
         }
     }
+}
+
+/// All else has a zero that Go writes.
+fn may_be_absent(field: &Field) -> bool {
+    field.pointer || matches!(field.shape, Shape::Bytes | Shape::List(_) | Shape::Map(_))
 }
 
 /// The zero time is an empty message.

@@ -78,8 +78,11 @@ impl Reader<'_> {
         match self.text.get(self.at)? {
             b'{' => self.inside(Kind::Object, b'}', |reader| {
                 reader.string()?;
-                reader.expect(b":")?;
-                reader.value(depth + 1)
+                if *reader.text.get(reader.at)? != b':' {
+                    return None;
+                }
+                reader.at += 1;
+                if reader.is_behind_fields() { reader.unread_object() } else { reader.value(depth + 1) }
             }),
             b'[' => self.inside(Kind::Array, b']', |reader| reader.value(depth + 1)),
             b'"' => self.string(),
@@ -122,17 +125,51 @@ impl Reader<'_> {
         Some(())
     }
 
+    /// Of the sets in `managedFields`, often half of an object, only the text is asked for.
+    fn is_behind_fields(&self) -> bool {
+        let name = self.nodes.last().map(|node| &self.text[node.from as usize..node.to as usize]);
+        name.and_then(|name| <[u8; 8]>::try_from(name).ok()) == Some(*b"fieldsV1") && self.text.get(self.at) == Some(&b'{')
+    }
+
+    /// An object as one value, whatever is in it.
+    fn unread_object(&mut self) -> Option<()> {
+        let (from, mut depth) = (self.at, 0);
+        loop {
+            match self.text.get(self.at)? {
+                b'"' => {
+                    self.skip_string()?;
+                    continue;
+                }
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                self.push(Kind::Object, from, self.at);
+                return Some(());
+            }
+        }
+    }
+
     fn string(&mut self) -> Option<()> {
-        self.expect(b"\"")?;
-        let from = self.at;
+        let from = self.at + 1;
+        let kind = self.skip_string()?;
+        self.push(kind, from, self.at - 1);
+        Some(())
+    }
+
+    fn skip_string(&mut self) -> Option<Kind> {
+        if *self.text.get(self.at)? != b'"' {
+            return None;
+        }
+        self.at += 1;
         let mut kind = Kind::String;
         loop {
-            let rest = &self.text[self.at..];
-            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            self.at = end_of_plain(self.text, self.at)?;
             if self.text[self.at] == b'"' {
-                self.push(kind, from, self.at);
                 self.at += 1;
-                return Some(());
+                return Some(kind);
             }
             kind = Kind::Escaped;
             self.at += 2;
@@ -157,6 +194,26 @@ impl Reader<'_> {
         let end = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { kind, from: from as u32, to: to as u32, end });
     }
+}
+
+/// Where the next quote or backslash stands: eight bytes at a time.
+fn end_of_plain(text: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    // The lowest byte with its high bit set is the first that is equal; those above it may be wrong.
+    let equal_to = |word: u64, byte: u8| {
+        let zero_where_equal = word ^ (ONES * u64::from(byte));
+        zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
+    };
+    while let Some(eight) = text.get(at..at + 8) {
+        let word = u64::from_le_bytes(eight.try_into().ok()?);
+        let found = equal_to(word, b'"') | equal_to(word, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = text.get(at..)?;
+    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|n| at + n)
 }
 
 /// One value on a tape.
@@ -270,5 +327,26 @@ mod tests {
             assert!(!is_read(bad.as_bytes()), "{bad}");
         }
         assert!(!is_read("[".repeat(100_000).as_bytes()));
+    }
+
+    #[test]
+    fn sets_of_fields_are_one_value() {
+        let text = br#"{"fieldsV1":{"f:a":{"}\"":{}}},"name":"fieldsV1","x":{"y":1}}"#;
+        let mut nodes = Nodes::default();
+        let tape = Tape::read(text, &mut nodes).expect("it is JSON");
+        let mut members = Vec::new();
+        tape.root().each_member(|name, value| members.push((name.to_vec(), value.json().into_owned())));
+        let members: Vec<_> = members.iter().map(|(name, json)| (str(name), str(json))).collect();
+        assert_eq!(members, [("fieldsV1", r#"{"f:a":{"}\"":{}}}"#), ("name", "\"fieldsV1\""), ("x", r#"{"y":1}"#)]);
+        assert_eq!(tape.nodes.len(), 10, "what is in the set has no nodes");
+        assert!(Tape::read(br#"{"fieldsV1":{"a":{}"#, &mut Nodes::default()).is_none());
+        for ty in &kinds::builtin().types {
+            let read = ty.fields.iter().filter(|f| f.name == "fieldsV1" && !matches!(f.shape, kinds::Shape::FieldsV1 | kinds::Shape::Any));
+            assert_eq!(read.count(), 0, "{} would lose what is in its `fieldsV1`", ty.name);
+        }
+    }
+
+    fn str(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
     }
 }

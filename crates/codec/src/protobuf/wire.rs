@@ -55,9 +55,12 @@ pub(crate) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut V
         out[start] = len as u8;
         return;
     }
-    let mut digits = Vec::new();
-    put_varint(&mut digits, len as u64);
-    out.splice(start..=start, digits);
+    let n_more = (len.ilog2() / 7) as usize;
+    out.resize(out.len() + n_more, 0);
+    out.copy_within(start + 1..start + 1 + len, start + 1 + n_more);
+    for (i, digit) in out[start..=start + n_more].iter_mut().enumerate() {
+        *digit = (len >> (7 * i)) as u8 | if i < n_more { 0x80 } else { 0 };
+    }
 }
 
 #[derive(Clone, Copy)]
