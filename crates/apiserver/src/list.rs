@@ -119,9 +119,9 @@ impl Writer {
         }
         let n_most = match self.item {
             Item::Stored | Item::Metadata(_) => usize::MAX,
-            Item::Tree => N_TREES_MAX,
-            // Cells of a few kinds look at their siblings; those lists are short.
-            Item::Row(_) => N_TREES_MAX.max(self.listing.list.records.len().min(500)),
+            // Those lists are short.
+            Item::Row(_) if show::is_whole(&self.listing.resource.group, &self.listing.resource.plural) => usize::MAX,
+            Item::Tree | Item::Row(_) => N_TREES_MAX,
         };
         let begun_at = self.n_done;
         while self.n_done < self.listing.list.records.len() && text.len() < PIECE_LEN && self.n_done - begun_at < n_most {
@@ -172,7 +172,7 @@ impl Writer {
                 text.put_slice(object.to_string().as_bytes());
             }
             Item::Row(style) => {
-                let some = &records[self.n_done..records.len().min(self.n_done + n_most)];
+                let some = &records[self.n_done..records.len().min(self.n_done.saturating_add(n_most))];
                 let some: Vec<Stored> = some.iter().map(|record| Stored::from(&**record)).collect();
                 table::put_rows(text, registry, &self.listing.resource, style, &some, true)?;
                 self.n_done += some.len() - 1;

@@ -91,10 +91,18 @@ pub(crate) fn conditions(group: &str, plural: &str, object: &Value) -> Value {
     }
 }
 
+const FLOW_SCHEMAS: (&str, &str) = ("flowcontrol.apiserver.k8s.io", "flowschemas");
+const STORAGE_CLASSES: (&str, &str) = ("storage.k8s.io", "storageclasses");
+
+/// Whether rows depend on what else is listed.
+pub(crate) fn look_at_siblings(group: &str, plural: &str) -> bool {
+    [FLOW_SCHEMAS, STORAGE_CLASSES].contains(&(group, plural))
+}
+
 /// Flow schemas are listed as they are matched; all else as it comes.
 pub(crate) fn list_order(group: &str, plural: &str, objects: &[&Value]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..objects.len()).collect();
-    if (group, plural) == ("flowcontrol.apiserver.k8s.io", "flowschemas") {
+    if (group, plural) == FLOW_SCHEMAS {
         order.sort_by_key(|i| (number(&objects[*i]["spec"]["matchingPrecedence"]), text(&objects[*i]["metadata"]["name"])));
     }
     order
@@ -102,7 +110,7 @@ pub(crate) fn list_order(group: &str, plural: &str, objects: &[&Value]) -> Vec<u
 
 /// Of several classes marked as default the youngest counts, then the first by name.
 pub(crate) fn default_storage_class<'a>(group: &str, plural: &str, objects: &[&'a Value]) -> Option<&'a str> {
-    if (group, plural) != ("storage.k8s.io", "storageclasses") {
+    if (group, plural) != STORAGE_CLASSES {
         return None;
     }
     const MARKS: [&str; 2] = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];

@@ -30,6 +30,11 @@ pub struct Row {
     pub conditions: Value,
 }
 
+/// Whether a list's rows can only be made all at once, for they depend on each other.
+pub fn is_whole(group: &str, plural: &str) -> bool {
+    cells::look_at_siblings(group, plural)
+}
+
 /// The rows of a list or, with one object, of a single one. `is_list` matters to kinds whose cells look at their siblings.
 pub fn rows(group: &str, plural: &str, objects: &[&Value], is_list: bool, now: Timestamp) -> Vec<Row> {
     let order = if is_list { cells::list_order(group, plural, objects) } else { (0..objects.len()).collect() };
