@@ -19,11 +19,19 @@ use crate::table;
 
 /// Documents kept for other watchers: each gets to an event within moments of the others.
 const N_SHARED_MAX: usize = 256;
+/// As many of the usual size; objects of a megabyte would fill memory.
+const SHARED_BYTES_MAX: usize = 4 << 20;
 
 /// Protobuf documents made lately, by the stored bytes they were made of.
 #[derive(Default)]
 pub(crate) struct Shared {
-    recent: Mutex<VecDeque<Document>>,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    documents: VecDeque<Document>,
+    bytes: usize,
 }
 
 struct Document {
@@ -38,15 +46,29 @@ impl Shared {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same =
             |d: &&Document| d.stored.revision == stored.revision && d.stored.bytes.as_ptr() == stored.bytes.as_ptr() && d.kind == *kind;
-        recent.iter().rev().find(is_same).map(|d| d.bytes.clone())
+        recent.documents.iter().rev().find(is_same).map(|d| d.bytes.clone())
     }
 
     fn keep(&self, document: Document) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == N_SHARED_MAX {
-            recent.pop_front();
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(document);
+    }
+}
+
+impl Recent {
+    fn keep(&mut self, document: Document) {
+        self.bytes += document.len();
+        self.documents.push_back(document);
+        while self.documents.len() > N_SHARED_MAX || self.bytes > SHARED_BYTES_MAX {
+            let Some(oldest) = self.documents.pop_front() else { return };
+            self.bytes -= oldest.len();
         }
-        recent.push_back(document);
+    }
+}
+
+impl Document {
+    /// What it holds alone: the stored bytes are mostly the store's too, but not once the object has changed.
+    fn len(&self) -> usize {
+        self.stored.bytes.len() + self.bytes.len()
     }
 }
 
@@ -129,4 +151,24 @@ fn event_line(kind: &str, object_len: usize, put_object: impl FnOnce(&mut BytesM
     put_object(&mut text);
     text.put_slice(b"}\n");
     text.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::Revision;
+
+    #[test]
+    fn shared_documents_are_limited_in_number_and_bytes() {
+        for (len, n_kept) in [(100, N_SHARED_MAX), (1 << 20, 2), (3 << 20, 0)] {
+            let shared = Shared::default();
+            let bytes = Bytes::from(vec![0; len]);
+            let stored = Stored { revision: Revision(7), bytes: bytes.clone() };
+            for _ in 0..300 {
+                shared.keep(Document { stored: stored.clone(), kind: GroupVersionKind::default(), bytes: bytes.clone() });
+            }
+            let recent = shared.recent.lock().unwrap();
+            assert_eq!((recent.documents.len(), recent.bytes), (n_kept, n_kept * 2 * len));
+        }
+    }
 }

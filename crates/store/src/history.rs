@@ -15,10 +15,10 @@ pub struct HistoryLimits {
 }
 
 impl Default for HistoryLimits {
-    /// Five minutes are upstream's own interval of compaction, and clients expect a cut list to expire by it. 256 MiB are a
-    /// minute of writes at full speed.
+    /// Five minutes are upstream's own interval of compaction, and clients expect a cut list to expire by it. 64 MiB are twenty
+    /// thousand updates of pods: a server that is busy for long must not hold five times what its objects take.
     fn default() -> Self {
-        HistoryLimits { age: Duration::from_secs(300), bytes_max: 256 << 20 }
+        HistoryLimits { age: Duration::from_secs(300), bytes_max: 64 << 20 }
     }
 }
 
