@@ -280,7 +280,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Frame<T> {
 
 /// The slow way, for a writer that sorts its fields.
 fn typed<T: DeserializeOwned>(kind: &str, object: Value) -> Result<Frame<T>, String> {
-    let view = |object| serde_json::from_value(object).map_err(|e| e.to_string());
+    let view = |object: Value| object::view(&object).map_err(|e| e.to_string());
     Ok(match kind {
         "ADDED" => Frame::Added(view(object)?),
         "MODIFIED" => Frame::Modified(view(object)?),

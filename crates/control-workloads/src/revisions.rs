@@ -134,7 +134,7 @@ fn data_of(template: &PodTemplateSpec) -> Value {
 pub(crate) fn template_of(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
     let mut tree = revision.data.0["spec"]["template"].clone();
     tree.as_object_mut()?.remove("$patch");
-    serde_json::from_value(tree).ok()
+    object::view(&tree).ok()
 }
 
 fn pruned(data: &Value) -> Value {

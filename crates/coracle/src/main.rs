@@ -32,6 +32,7 @@ macro_rules! say {
 pub(crate) use say;
 
 use clap::Parser;
+use futures_util::FutureExt;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -74,7 +75,8 @@ fn main() -> ExitCode {
 /// Runs a future to its end on a runtime of its own.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    Ok(runtime.map_err(|e| Failure::caused("cannot start threads", &e))?.block_on(future))
+    // Boxed, for tokio would have three copies of each.
+    Ok(runtime.map_err(|e| Failure::caused("cannot start threads", &e))?.block_on(future.boxed_local()))
 }
 
 fn log_to_stderr(level: &str) {

@@ -20,3 +20,8 @@ pub mod time;
 pub mod zone;
 
 pub use serde_json::{Map, Value};
+
+/// A typed view of a tree, by way of its text: reading trees directly would be a second copy of each kind's code in the binary.
+pub fn view<T: serde::de::DeserializeOwned>(tree: &Value) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(&serde_json::to_vec(tree)?)
+}

@@ -146,7 +146,7 @@ impl Costly {
 }
 
 fn typed<K: DeserializeOwned>(tree: &Value) -> Option<Box<K>> {
-    serde_json::from_value(tree.clone()).ok().map(Box::new)
+    object::view(tree).ok().map(Box::new)
 }
 
 /// Whether such a request can cost anything at all.
