@@ -129,8 +129,20 @@ impl Lab {
     }
 
     pub(crate) fn restart(&self) -> Result<()> {
+        self.restart_saying("info")
+    }
+
+    /// With a log of this level.
+    pub(crate) fn restart_saying(&self, level: &str) -> Result<()> {
         self.coracle(&["down"])?;
-        self.coracle(&["up"]).map(drop)
+        self.coracle(&["up", "--log", level]).map(drop)
+    }
+
+    /// The numbers that the server's log has in a field of its lines with this message.
+    pub(crate) fn logged(&self, message: &str, field: &str) -> Result<Vec<f64>> {
+        let log = std::fs::read_to_string(self.data_dir().join("server.log"))?;
+        let lines = log.lines().filter(|line| line.contains(message));
+        Ok(lines.filter_map(|line| line.split(&format!("{field}=")).nth(1)?.split(' ').next()?.parse().ok()).collect())
     }
 
     /// Ends the cluster and all it made; the next client starts another.

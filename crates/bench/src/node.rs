@@ -1,6 +1,5 @@
 //! Pods and services as their users feel them: seconds from a request to what it was for.
 
-use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,7 +125,7 @@ pub(crate) fn container_restart(lab: &Lab) -> Result<Vec<Row>> {
             let mut pods = Pods::watch(&client);
             client.create::<Value>(PODS, &sleeping(&name_wanted, argument)).await?;
             pods.until(|pod| name(pod) == name_wanted && is_running(pod)).await?;
-            let pid = process_of(argument)?;
+            let pid = process_of(&format!("sleep\0{argument}\0"))?;
             let began = Instant::now();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
             pods.until(|pod| {
@@ -147,16 +146,18 @@ fn mark(i: usize) -> u32 {
     std::process::id() % 1_000_000 + 1_000_000 * (i as u32 + 1)
 }
 
-fn process_of(argument: u32) -> Result<rustix::process::Pid> {
-    let wanted = format!("sleep\0{argument}\0");
+/// `command` as /proc has it: each word ends with a zero.
+fn process_of(command: &str) -> Result<rustix::process::Pid> {
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
-        if std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted.as_bytes()) {
+        if std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == command.as_bytes()) {
             return rustix::process::Pid::from_raw(pid).ok_or_else(|| "process 0".into());
         }
     }
     Err("the container's process is not there".into())
 }
+
+const WEB_COMMAND: &str = "httpd\0-f\0-p\08080\0-h\0/bin\0";
 
 /// A web server behind a Service with a known address.
 fn web(name: &str, address: &str, n_replicas: usize) -> String {
@@ -225,36 +226,51 @@ pub(crate) fn pod_replacement(lab: &Lab) -> Result<Vec<Row>> {
     let address = "10.96.200.100:80".parse()?;
     let file = lab.write("web.yaml", &web("healed", "10.96.200.100", 2))?;
     lab.kubectl(&["apply", "-f", &file])?;
-    lab.kubectl(&["rollout", "status", "deployment/healed", "--timeout=60s"])?;
-    let (mut seconds, mut lost, mut n_lost) = (Vec::new(), Vec::new(), 0);
+    let rolled_out = || lab.kubectl(&["rollout", "status", "deployment/healed", "--timeout=60s"]);
+    rolled_out()?;
+    let (mut seconds, mut of_deleted, mut of_killed) = (Vec::new(), Lost::default(), Lost::default());
     for _ in 0..N_REPEATS {
         let (ready_after, failures) = lab.runtime.block_on(replace_one(&client, address))?;
         seconds.push(ready_after);
-        lost.push(failures.last().copied().unwrap_or(0.0));
-        n_lost += failures.len();
+        of_deleted.add(&failures);
+    }
+    for _ in 0..N_REPEATS {
+        // A pod that died before would be held back.
+        delete_all_pods(lab)?;
+        rolled_out()?;
+        of_killed.add(&lab.runtime.block_on(kill_one(&client, address))?);
     }
     lab.kubectl(&["delete", "-f", &file, "--wait=false"])?;
     delete_all_pods(lab)?;
-    let mut failed = String::new();
-    write!(failed, "last request to a dead pod after its deletion, worst of 5 ({n_lost} failed in all)")?;
     Ok(vec![
         Row::new("pod deleted without grace → replacement Ready, p50 of 5", "s", None, Bar::AtMost(0.5), percentile(&seconds, 0.5)),
-        Row::new(failed, "s", None, Bar::Less, percentile(&lost, 1.0)),
+        of_deleted.row("last request to a dead pod after its deletion"),
+        of_killed.row("last request to a pod whose process was killed, after that"),
     ])
 }
 
-/// When the replacement was Ready, and when requests failed, in seconds after the deletion was asked for.
-async fn replace_one(client: &Client, address: SocketAddr) -> Result<(f64, Vec<f64>)> {
-    let mut pods = Pods::watch(client);
-    let mut before = std::collections::BTreeSet::new();
-    pods.until(|pod| {
-        if is_ready(pod) {
-            before.insert(name(pod).to_owned());
-        }
-        before.len() == 2
-    })
-    .await?;
-    let victim = before.first().cloned().ok_or("no pod")?;
+/// Requests that nobody answered.
+#[derive(Default)]
+struct Lost {
+    /// The last one of each turn, in seconds.
+    last: Vec<f64>,
+    n: usize,
+}
+
+impl Lost {
+    fn add(&mut self, failures: &[f64]) {
+        self.last.push(failures.last().copied().unwrap_or(0.0));
+        self.n += failures.len();
+    }
+
+    fn row(&self, what: &str) -> Row {
+        let measure = format!("{what}, worst of {N_REPEATS} ({} failed in all)", self.n);
+        Row::new(measure, "s", None, Bar::Less, percentile(&self.last, 1.0))
+    }
+}
+
+/// Asks the service all the while; answers when requests failed, in seconds.
+async fn while_asked<T>(address: SocketAddr, work: impl Future<Output = Result<T>>) -> Result<(T, Vec<f64>)> {
     let is_over = std::sync::Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let asking = tokio::task::spawn_blocking({
@@ -270,13 +286,50 @@ async fn replace_one(client: &Client, address: SocketAddr) -> Result<(f64, Vec<f
             failures
         }
     });
-    let options = object::plan::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
-    client.delete(&format!("{PODS}/{victim}"), &options).await?;
-    let outcome = pods.until(|pod| is_ready(pod) && !before.contains(name(pod))).await;
-    let seconds = began.elapsed().as_secs_f64();
+    let outcome = work.await;
     is_over.store(true, Ordering::Relaxed);
     let failures = asking.await?;
-    outcome.map(|()| (seconds, failures))
+    Ok((outcome?, failures))
+}
+
+/// A pod that dies by itself: the process of one of two is killed, and comes again.
+async fn kill_one(client: &Client, address: SocketAddr) -> Result<Vec<f64>> {
+    let mut pods = Pods::watch(client);
+    let ((), failures) = while_asked(address, async {
+        let mut restarts = std::collections::BTreeMap::new();
+        let is_up = |pod: &Value| is_ready(pod).then(|| pod["status"]["containerStatuses"][0]["restartCount"].as_i64()).flatten();
+        pods.until(|pod| {
+            restarts.extend(is_up(pod).map(|n| (name(pod).to_owned(), n)));
+            restarts.len() == 2
+        })
+        .await?;
+        rustix::process::kill_process(process_of(WEB_COMMAND)?, rustix::process::Signal::KILL)?;
+        pods.until(|pod| is_up(pod).is_some_and(|n| restarts.get(name(pod)).is_some_and(|before| n > *before))).await
+    })
+    .await?;
+    Ok(failures)
+}
+
+/// When the replacement was Ready, and when requests failed, in seconds after the deletion was asked for.
+async fn replace_one(client: &Client, address: SocketAddr) -> Result<(f64, Vec<f64>)> {
+    let mut pods = Pods::watch(client);
+    let mut before = std::collections::BTreeSet::new();
+    pods.until(|pod| {
+        if is_ready(pod) {
+            before.insert(name(pod).to_owned());
+        }
+        before.len() == 2
+    })
+    .await?;
+    let victim = before.first().cloned().ok_or("no pod")?;
+    let options = object::plan::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
+    while_asked(address, async {
+        let began = Instant::now();
+        client.delete(&format!("{PODS}/{victim}"), &options).await?;
+        pods.until(|pod| is_ready(pod) && !before.contains(name(pod))).await?;
+        Ok(began.elapsed().as_secs_f64())
+    })
+    .await
 }
 
 /// Alternating, so that both see the same load.

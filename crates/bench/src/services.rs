@@ -117,12 +117,30 @@ pub(crate) fn endpoint_change(lab: &Lab) -> Result<Vec<Row>> {
         after_write.push(until_answered(i, "new")? * 1e3);
         whole.push(began.elapsed().as_secs_f64() * 1e3);
     }
+    // Planning and kernel alone are what netd says of them.
+    lab.restart_saying("debug")?;
+    let client = lab.client()?;
+    until_answered(N_SERVICES - 1, "old")?;
+    let n_before = logged(lab)?.len();
+    for turn in 0..N_CHANGES {
+        std::thread::sleep(Duration::from_millis(300));
+        let i = (turn * STRIDE + 1) % N_SERVICES;
+        lab.runtime.block_on(replace(&client, i))?;
+        until_answered(i, "new")?;
+    }
+    let planning_and_kernel = logged(lab)?.split_off(n_before);
     Ok(vec![
         Row::new("5,000 services x 10 endpoints: created", "s", Some(124.5), Bar::Less, created),
         Row::new("the same: last one answers after its creation", "s", Some(1.5), Bar::Less, last),
         Row::new("one endpoint changed: the new one answers, p50 of 11", "ms", Some(187.0), Bar::AtMost(10.0), percentile(&whole, 0.5)),
         Row::new("the same, from the write's answer", "ms", None, Bar::Less, percentile(&after_write, 0.5)),
+        Row::new("planning and kernel of it, p50", "ms", None, Bar::AtMost(2.0), percentile(&planning_and_kernel, 0.5) / 1e3),
     ])
+}
+
+/// Microseconds that each change of the kernel's rules took, with its planning.
+fn logged(lab: &Lab) -> Result<Vec<f64>> {
+    lab.logged("network brought up to date", "micros")
 }
 
 async fn replace(client: &Client, i: usize) -> Answered {
