@@ -4,31 +4,45 @@
 pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     let pattern: Vec<&str> = pattern.split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
-    parts(&pattern, &path)
-}
-
-fn parts(pattern: &[&str], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&"**", rest)), _) => (0..=path.len()).any(|skip| parts(rest, &path[skip..])),
-        (Some((first, rest)), Some((name, below))) => part(first.as_bytes(), name.as_bytes()) && parts(rest, below),
-        _ => false,
-    }
+    let step = |pattern: &[&str], name: &&str| part(pattern[0].as_bytes(), name.as_bytes()).then_some(1);
+    with_stars(&pattern, &path, &"**", &step)
 }
 
 fn part(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => (0..=name.len()).any(|skip| part(rest, &name[skip..])),
-        (Some((b'?', rest)), Some((_, below))) => part(rest, below),
-        (Some((b'[', rest)), Some((letter, below))) => match class(rest, *letter) {
-            Some((hit, after)) => hit && part(after, below),
-            None => false,
-        },
-        (Some((b'\\', rest)), Some((letter, below))) => rest.first() == Some(letter) && part(&rest[1..], below),
-        (Some((literal, rest)), Some((letter, below))) => literal == letter && part(rest, below),
-        _ => false,
+    with_stars(pattern, name, &b'*', &|pattern, letter| match pattern {
+        [b'?', ..] => Some(1),
+        [b'[', rest @ ..] => class(rest, *letter).filter(|(hit, _)| *hit).map(|(_, after)| pattern.len() - after.len()),
+        [b'\\', escaped, ..] => (escaped == letter).then_some(2),
+        [literal, ..] => (literal == letter).then_some(1),
+        [] => None,
+    })
+}
+
+/// Matches item by item, a `star` being any number of them. `step` says how much of the pattern one item takes, if it fits.
+///
+/// Only the last star is ever given more: what stands before it fits already, and no other way of fitting it leaves more room. So many
+/// stars cost no more than their number times the length.
+fn with_stars<T: PartialEq>(pattern: &[T], items: &[T], star: &T, step: &dyn Fn(&[T], &T) -> Option<usize>) -> bool {
+    let (mut rest, mut at) = (pattern, 0);
+    let mut last_star = None;
+    while at < items.len() || !rest.is_empty() {
+        if rest.first() == Some(star) {
+            rest = &rest[1..];
+            last_star = Some((rest, at));
+        } else if let Some(taken) = items.get(at).filter(|_| !rest.is_empty()).and_then(|item| step(rest, item)) {
+            rest = &rest[taken..];
+            at += 1;
+        } else {
+            match &mut last_star {
+                Some((after, from)) if *from < items.len() => {
+                    *from += 1;
+                    (rest, at) = (*after, *from);
+                }
+                _ => return false,
+            }
+        }
     }
+    true
 }
 
 /// Whether `letter` is in the class that begins after `[`, and what follows its `]`.
@@ -69,6 +83,12 @@ mod tests {
             ("a[^b]c", "abc", false),
             ("d/**/x", "d/x", true),
             ("\\*", "*", true),
+            ("a/**/**/b", "a/b", true),
+            ("**/a/**/b", "a/c/a/d/b", true),
+            ("*a*b", "xaybzab", true),
+            ("*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+            ("a*[", "ab", false),
+            ("a\\", "a", false),
         ] {
             assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
         }
