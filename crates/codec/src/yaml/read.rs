@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, Options, Spanned};
 
@@ -39,8 +39,10 @@ pub fn parse(text: &str) -> Result<Value, Error> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    let parsed: Tree = serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins)).map_err(Error::of)?;
-    Ok(parsed.0)
+    serde_saphyr::with_deserializer_from_str_with_options(text, options(DuplicateKeyPolicy::LastWins), |deserializer| {
+        Tree::Value.deserialize(deserializer)
+    })
+    .map_err(Error::of)
 }
 
 /// What Go's strict reader says about keys that stand twice: one text of several lines, or none. For text that `parse` takes.
@@ -96,17 +98,21 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 /// A tree from any scalars; the detour over JSON makes every key text.
-struct Tree(Value);
+#[derive(Clone, Copy)]
+enum Tree {
+    /// Refused where it begins if it is not a scalar: keys within keys cost the parser many times its depth in stack.
+    Key,
+    Value,
+}
 
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor).map(Tree)
+impl<'de> DeserializeSeed<'de> for Tree {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
+impl<'de> Visitor<'de> for Tree {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,20 +158,26 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        if let Tree::Key = self {
+            return Err(unsupported_key("slice"));
+        }
         let mut items = Vec::new();
-        while let Some(Tree(item)) = sequence.next_element()? {
+        while let Some(item) = sequence.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        if let Tree::Key = self {
+            return Err(unsupported_key("map"));
+        }
         let mut map = Map::new();
-        while let Some((Tree(key), Tree(value))) = access.next_entry::<Tree, Tree>()? {
+        while let Some((key, value)) = access.next_entry_seed(Tree::Key, self)? {
             let key = match key {
                 Value::String(text) => text,
-                Value::Bool(_) | Value::Number(_) => key.to_string(),
-                _ => return Err(serde::de::Error::custom(format!("Unsupported map key of type: {}", kind_of(&key)))),
+                Value::Null => return Err(unsupported_key("nil")),
+                scalar => scalar.to_string(),
             };
             map.insert(key, value);
         }
@@ -235,10 +247,6 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Array(_) => "slice",
-        Value::Object(_) => "map",
-        _ => "nil",
-    }
+fn unsupported_key<E: serde::de::Error>(kind: &str) -> E {
+    E::custom(format!("Unsupported map key of type: {kind}"))
 }
