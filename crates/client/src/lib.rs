@@ -19,3 +19,6 @@ pub mod watch;
 pub use api::Api;
 pub use client::Client;
 pub use transport::{Body, Error, Transport};
+
+#[cfg(test)]
+mod fuzz;

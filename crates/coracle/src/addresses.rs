@@ -19,7 +19,7 @@ pub(crate) fn of_node(flag: &[IpAddr], pods: &Ranges) -> Result<Vec<IpAddr>, Fai
             socket.connect(to).ok()?;
             socket.local_addr().ok().map(|a| a.ip())
         })
-        .filter(|ip| !ip.is_loopback() && pods.0.iter().any(|r| r.address.is_ipv4() == ip.is_ipv4()))
+        .filter(|ip| !ip.is_loopback() && pods.0.iter().any(|r| r.is_ipv4() == ip.is_ipv4()))
         .collect();
     if found.is_empty() {
         return Err(Failure::new("this host has no address other than loopback that a node could have")

@@ -9,6 +9,8 @@ mod cli;
 mod commands;
 mod daemon;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod host_check;
 mod join;
 mod kubeconfig;

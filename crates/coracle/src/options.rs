@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use object::cidr::Cidr;
+
 use crate::cli::{ClusterFlags, NameFlags};
 use crate::failure::Failure;
+use crate::node::DNS_ADDRESS;
 
 /// Where one cluster's state lies on this host.
 #[derive(Clone, Debug)]
@@ -66,34 +69,19 @@ impl Place {
 
 /// An IPv4 and an IPv6 range, either of which may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ranges(pub(crate) Vec<Range>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
-    pub(crate) address: IpAddr,
-    pub(crate) prefix: u8,
-}
-
-impl std::fmt::Display for Range {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
+pub(crate) struct Ranges(pub(crate) Vec<Cidr>);
 
 impl Ranges {
     /// Reads `10.244.0.0/16,fd00::/56`: one or two ranges, of different families.
     pub(crate) fn parse(flag: &str, text: &str) -> Result<Self, Failure> {
         let bad = |why: &str| Failure::usage(format!("{flag} `{text}`: {why}")).hint(format!("{flag} 10.244.0.0/16,fd00:10:244::/56"));
-        let mut ranges: Vec<Range> = Vec::new();
+        let mut ranges: Vec<Cidr> = Vec::new();
         for part in text.split(',') {
-            let (address, prefix) = part.split_once('/').ok_or_else(|| bad("a range is ADDRESS/PREFIX"))?;
-            let address: IpAddr = address.parse().map_err(|_| bad("not an address"))?;
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            let prefix: u8 = prefix.parse().ok().filter(|p| *p <= bits).ok_or_else(|| bad("not a prefix length"))?;
-            if ranges.iter().any(|r| r.address.is_ipv4() == address.is_ipv4()) {
+            let range: Cidr = part.parse().map_err(|_| bad("a range is ADDRESS/PREFIX"))?;
+            if ranges.iter().any(|r| r.is_ipv4() == range.is_ipv4()) {
                 return Err(bad("one range a family"));
             }
-            ranges.push(Range { address, prefix });
+            ranges.push(range);
         }
         Ok(Ranges(ranges))
     }
@@ -104,13 +92,7 @@ impl Ranges {
 
     /// The nth address of each range: the first is the API's Service, the tenth DNS, as kubeadm has it.
     pub(crate) fn nth(&self, n: u128) -> Vec<IpAddr> {
-        self.0
-            .iter()
-            .map(|r| match r.address {
-                IpAddr::V4(a) => IpAddr::V4((u32::from(a) + n as u32).into()),
-                IpAddr::V6(a) => IpAddr::V6((u128::from(a) + n).into()),
-            })
-            .collect()
+        self.0.iter().filter_map(|range| range.nth(n)).collect()
     }
 }
 
@@ -130,12 +112,17 @@ pub(crate) struct ServerOptions {
 impl ServerOptions {
     pub(crate) fn resolve(flags: &ClusterFlags) -> Result<Self, Failure> {
         let node_name = node_name(flags.node_name.as_deref())?;
+        let service_ranges = Ranges::parse("--service-cidr", &flags.service_cidr)?;
+        if service_ranges.nth(DNS_ADDRESS).len() < service_ranges.0.len() {
+            let why = format!("--service-cidr `{}`: no room for the API's address and that of DNS", flags.service_cidr);
+            return Err(Failure::usage(why).hint("--service-cidr 10.96.0.0/16".to_owned()));
+        }
         Ok(ServerOptions {
             place: Place::of(&flags.which)?,
             api_port: flags.api_port,
             registry_port: flags.registry_port,
             pod_ranges: Ranges::parse("--pod-cidr", &flags.pod_cidr)?,
-            service_ranges: Ranges::parse("--service-cidr", &flags.service_cidr)?,
+            service_ranges,
             node_name,
             node_ips: flags.node_ip.clone(),
             controllers: flags.controllers.clone(),

@@ -63,7 +63,7 @@ pub(crate) fn load(place: &Place) -> Result<Registries, Failure> {
     }
 }
 
-fn read(text: &str) -> Result<Registries, String> {
+pub(crate) fn read(text: &str) -> Result<Registries, String> {
     let document = codec::yaml::parse(text).map_err(|e| e.to_string())?;
     let file: File = if document.is_null() { File::default() } else { serde_json::from_value(document).map_err(|e| e.to_string())? };
     let mut authorities = String::new();

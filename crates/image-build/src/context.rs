@@ -15,7 +15,7 @@ pub(crate) struct Tree {
 }
 
 /// A rule of `.dockerignore`; later rules win.
-struct Rule {
+pub(crate) struct Rule {
     pattern: String,
     keep: bool,
 }
@@ -85,7 +85,7 @@ pub(crate) fn clean(path: &str) -> String {
     parts.join("/")
 }
 
-fn rules(text: &str) -> Vec<Rule> {
+pub(crate) fn rules(text: &str) -> Vec<Rule> {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
     lines
         .map(|line| match line.strip_prefix('!') {
@@ -96,7 +96,7 @@ fn rules(text: &str) -> Vec<Rule> {
 }
 
 /// A rule for a folder holds for all below it.
-fn is_ignored(path: &str, rules: &[Rule]) -> bool {
+pub(crate) fn is_ignored(path: &str, rules: &[Rule]) -> bool {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let ancestors: Vec<&str> = ends.map(|end| &path[..end]).collect();
     let hit = |rule: &&Rule| ancestors.iter().any(|a| glob::matches(&rule.pattern, a));

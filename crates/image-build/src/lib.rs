@@ -63,4 +63,6 @@ impl From<oci_image::Error> for Error {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oci_image::{Digest, Error, ImageStore, Manifest, Reference, digest_of, media, streamed};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::answer::{Answer, Fault, empty, json, with_header};
@@ -58,15 +59,19 @@ impl Registry {
             let (stream, peer): (_, SocketAddr) = listener.accept().await?;
             let registry = self.clone();
             tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let registry = registry.clone();
-                    async move { Ok::<_, std::convert::Infallible>(registry.answer(request).await) }
-                });
-                if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+                if let Err(error) = registry.converse(stream).await {
                     tracing::debug!(%peer, %error, "registry connection ended");
                 }
             });
         }
+    }
+
+    async fn converse(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) -> hyper::Result<()> {
+        let service = service_fn(move |request| {
+            let registry = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(registry.answer(request).await) }
+        });
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -245,5 +250,7 @@ impl From<Error> for Fault {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ impl Drop for Scratch {
 }
 
 /// An image of no layers.
-fn put_image(store: &ImageStore, name: &str) {
+pub(crate) fn put_image(store: &ImageStore, name: &str) {
     let config = store.put_blob(br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#).expect("writable");
     let size = store.blob_size(&config).expect("just put");
     let config =

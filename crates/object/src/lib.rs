@@ -25,3 +25,6 @@ pub use serde_json::{Map, Value};
 pub fn view<T: serde::de::DeserializeOwned>(tree: &Value) -> Result<T, serde_json::Error> {
     serde_json::from_slice(&serde_json::to_vec(tree)?)
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -79,4 +79,6 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod archive_tests;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -120,3 +120,26 @@ mod tests {
         check("-1", None, &[], Merge, "unable to find user -1: no matching entries in passwd file");
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    /// `/etc/passwd` and `/etc/group` of an image, and the user it wants, apart by empty lines.
+    #[test]
+    fn account_files() {
+        let seeds = ["www:4\n\nroot:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/var:/x\n\nadm:x:4:www,root\n", "1000\n\na:::::\n\nb:::"];
+        ::fuzz::run(&seeds, &[":", "\n\n", ",", "4294967296", "-1", "www"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut parts = text.splitn(3, "\n\n");
+            let mut next = || parts.next().unwrap_or("");
+            let user = User {
+                user: next().to_owned(),
+                gid: None,
+                supplemental_groups: vec![7],
+                supplemental_groups_policy: SupplementalGroupsPolicy::Merge,
+            };
+            resolve(&user, next(), next()).is_ok()
+        });
+    }
+}

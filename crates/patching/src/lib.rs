@@ -18,4 +18,6 @@ pub use merge_patch::merge_patch;
 pub use strategic::strategic_merge;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

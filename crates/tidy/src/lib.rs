@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("hands", &["pki", "store", "registry", "client", "reconcile", "oci-image", "oci-runtime", "net-link"]),
     ("surfaces", &["apiserver", "kubelet", "netd", "control-plane", "image-registry", "image-build", "simulation"]),
     ("binary", &["coracle"]),
-    ("automation", &["differential", "xtask", "tidy", "bench"]),
+    ("automation", &["differential", "fuzz", "xtask", "tidy", "bench"]),
 ];
 
 /// Pure crates: no I/O, no async, so none of these may be reached from words or thought.

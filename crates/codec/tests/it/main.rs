@@ -2,7 +2,7 @@
 //!
 //! The vectors are not ours to copy: name their folder in CORACLE_API_TESTDATA to run these; without it they say they were skipped.
 
-mod hostile;
+mod fuzz;
 
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ fn text_becomes_the_same_message_as_its_tree() {
         assert_eq!(same_message(&mut transcoder, id, &codec::zero(builtin(), id)), Ok(()), "{}", ty.name);
     }
     let stateful_set = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
-    assert_eq!(same_message(&mut transcoder, stateful_set, &hostile::sample()), Ok(()));
+    assert_eq!(same_message(&mut transcoder, stateful_set, &fuzz::sample()), Ok(()));
 }
 
 fn same_message(transcoder: &mut protobuf::Transcoder, ty: TypeId, value: &Value) -> Result<(), String> {

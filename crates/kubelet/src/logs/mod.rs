@@ -61,3 +61,6 @@ pub(crate) fn last_words(log: &Path) -> String {
     let text: Vec<u8> = lines[lines.len().saturating_sub(LINES_MAX)..].iter().flat_map(|l| l.text().to_vec()).collect();
     String::from_utf8_lossy(&text[text.len().saturating_sub(BYTES_MAX)..]).into_owned()
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -95,7 +95,7 @@ impl Forwarder {
 }
 
 /// A port may follow in brackets, `[10.0.0.1]:5353`, as some resolvers understand it.
-fn name_servers(text: &str, own: &[IpAddr]) -> Vec<SocketAddr> {
+pub(super) fn name_servers(text: &str, own: &[IpAddr]) -> Vec<SocketAddr> {
     let words = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.split_ascii_whitespace().next());
     let addresses = words.filter_map(|word| match word.strip_prefix('[').and_then(|word| word.split_once("]:")) {
         Some((ip, port)) => Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)),

@@ -154,3 +154,6 @@ async fn bound<S, F: Future<Output = std::io::Result<S>>>(address: SocketAddr, b
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz;

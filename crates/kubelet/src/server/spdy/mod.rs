@@ -114,3 +114,6 @@ async fn read_all(mut reader: impl AsyncRead + Unpin, opened: mpsc::Sender<Strea
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod fuzz;
