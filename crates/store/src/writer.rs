@@ -300,7 +300,8 @@ impl Writer {
             answers.into_iter().for_each(|answer| answer.fail(&fault));
             return Err(fault);
         }
-        let feeds = self.publish(changes);
+        // Watchers first: a client that was answered looks into its cache next, and wants to find its own write there.
+        self.publish(changes).iter().for_each(|feed| feed.wake());
         for answer in answers {
             match answer {
                 Pending::Write(to, outcome) => drop(to.send(Ok(outcome))),
@@ -309,7 +310,6 @@ impl Writer {
                 Pending::Tick(to, now) => drop(to.send(Ok(self.wake_at(now)))),
             }
         }
-        feeds.iter().for_each(|feed| feed.wake());
         self.compact_if_due();
         Ok(())
     }
