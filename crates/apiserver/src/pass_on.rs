@@ -1,7 +1,7 @@
 //! Requests that another server answers: kubelets (logs, exec, attach, port-forward, node proxy), pods and services (proxy).
 //!
-//! `place` finds out where a request goes, `hop` carries it there, `links` mends the answer's links. An upgraded connection is copied both ways as it is: what is
-//! spoken on it is the business of its two ends.
+//! `place` finds out where a request goes, `hop` carries it there, `links` mends the answer's links. An upgraded connection is
+//! copied both ways as it is: what is spoken on it is the business of its two ends.
 
 mod hop;
 mod links;

@@ -1,7 +1,8 @@
 //! The handler as clients see it, over a memory store, a standing clock and seeded names. `check` runs lines of requests.
 //!
-//! A line is `METHOD path [body]`, left out of the transcript when `quiet` stands before it; `as NAME [GROUP...]` changes the user of the lines behind it, `header NAME VALUE` adds a header
-//! to the next line. The transcript has the code and the body, without uids and times.
+//! A line is `METHOD path [body]`, left out of the transcript when `quiet` stands before it; `as NAME [GROUP...]` changes the
+//! user of the lines behind it, `header NAME VALUE` adds a header to the next line. The transcript has the code and the body,
+//! without uids and times.
 
 mod formats;
 mod objects;

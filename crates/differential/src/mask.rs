@@ -1,8 +1,8 @@
 //! Takes out of an answer what no two servers share: uids, times, revisions, random names, allotted addresses and ports.
 //!
 //! Within a story a uid or an object's revision becomes a symbol that names the request which first showed it: a write that must
-//! not change the revision shows the same symbol. Numbers keep the way they are written; the order of fields, which no client may rely on, is
-//! not compared, and neither are the descriptions of columns, which are prose.
+//! not change the revision shows the same symbol. Numbers keep the way they are written; the order of fields, which no client may
+//! rely on, is not compared, and neither are the descriptions of columns, which are prose.
 
 use std::collections::HashMap;
 

@@ -2,9 +2,9 @@
 //!
 //! A target is a test named for its decoder in a module `fuzz` of the crate that has it: good inputs to begin with, the words the
 //! decoder trips over, and what to do with an input. Inputs are bent as bytes and, where they are JSON, as trees; what is accepted
-//! nevertheless is bent further, so a run goes deeper the longer it lasts. A fault prints its input (an overflown
-//! stack leaves it in the temporary folder), which then belongs among the target's seeds. A run is the same each time, unless `FUZZ_SECONDS` says how long each target takes, with other dice
-//! (`cargo xtask fuzz`).
+//! nevertheless is bent further, so a run goes deeper the longer it lasts. A fault prints its input (an overflown stack leaves it
+//! in the temporary folder), which then belongs among the target's seeds. A run is the same each time, unless `FUZZ_SECONDS` says
+//! how long each target takes, with other dice (`cargo xtask fuzz`).
 //!
 //! Not here: the compiler's coverage, which stable Rust does not give, and which libraries that bend inputs are built on.
 

@@ -199,7 +199,8 @@ pub enum SchemaAlternative {
     Strings,
 }
 
-/// List and map types of server-side apply (`x-kubernetes-list-type`, `-map-type`). A list without a marker is atomic; a map or struct granular.
+/// List and map types of server-side apply (`x-kubernetes-list-type`, `-map-type`). A list without a marker is atomic; a map or
+/// struct granular.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Merge {
     #[default]

@@ -5,7 +5,8 @@
 //! values are shared, never copied. Engines: `Log` (embedded, one server), memory (tests and simulation); etcd comes behind
 //! the same engine seam by feeding the tree from one whole-keyspace watch.
 //!
-//! Start with `store` (what callers see), then `writer` (the way of a write), `tree` (what is kept), `feed` (how watchers learn) and `log` (what is on disk).
+//! Start with `store` (what callers see), then `writer` (the way of a write), `tree` (what is kept), `feed` (how watchers learn)
+//! and `log` (what is on disk).
 //!
 //! Not here: anything about objects. Keys are text `/<group>/<resource>/[<namespace>/]<name>`; values are bytes.
 

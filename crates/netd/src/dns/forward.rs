@@ -1,6 +1,7 @@
 //! Questions about the rest of the world go to the host's resolvers, as they are, and so do the answers come back.
 //!
-//! An answer is kept for a while (`cache`). Each question that is passed on has a socket, and so a port, of its own, which makes answers hard to forge.
+//! An answer is kept for a while (`cache`). Each question that is passed on has a socket, and so a port, of its own, which makes
+//! answers hard to forge.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

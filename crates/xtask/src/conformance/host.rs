@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Runs inside: `$0` is coracle, `$1` the host's name, `$2` its folder, which is in one of the run. The default routes lead nowhere, but without them nothing would be sent to
-/// a service's address.
+/// Runs inside: `$0` is coracle, `$1` the host's name, `$2` its folder, which is in one of the run. The default routes lead
+/// nowhere, but without them nothing would be sent to a service's address.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
 hostname "$1"
