@@ -92,7 +92,15 @@ fn resource_row(resource: &Resource) -> Value {
 /// Upstream: the first eight bytes of a digest of what is stored; clients only compare it.
 fn storage_version_hash(resource: &Resource) -> String {
     use base64::Engine;
-    let digest = Sha256::digest(format!("{}/{}/{}", resource.storage_group, resource.storage_version, resource.kind));
+    // Upstream: these are stored in an older version's form, which is the same but for its name.
+    let version = match (resource.storage_group.as_str(), resource.kind.as_str()) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition")
+        | ("certificates.k8s.io", "ClusterTrustBundle" | "PodCertificateRequest")
+        | ("storagemigration.k8s.io", "StorageVersionMigration") => "v1beta1",
+        ("resource.k8s.io", "DeviceTaintRule") => "v1beta2",
+        _ => &resource.storage_version,
+    };
+    let digest = Sha256::digest(format!("{}/{version}/{}", resource.storage_group, resource.kind));
     base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
 

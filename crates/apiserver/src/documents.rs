@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::body::Body;
 use crate::call::Call;
-use crate::negotiate::{Format, JSON, wants_aggregated};
+use crate::negotiate::{self, Format, JSON, wants_aggregated};
 use crate::{ApiServer, answer, discovery, health, metrics, version};
 
 impl ApiServer {
@@ -61,8 +61,10 @@ impl ApiServer {
     fn discovery_root(&self, call: &Call, is_core: bool) -> Result<Response<Body>, Status> {
         let catalog = self.registry.catalog();
         let Some(api_version) = wants_aggregated(call.header(header::ACCEPT)) else {
+            // Upstream: the router knows what core can be read as, and refuses the rest itself.
+            let format = call.wanted(false).map_err(|refusal| if is_core { refusal } else { negotiate::unacceptable() })?.format;
             let value = if is_core { discovery::core_versions(&self.address) } else { discovery::groups(&catalog) };
-            let mut response = answer::tree(200, &value, Format::Json);
+            let mut response = answer::tree(200, &value, format);
             response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
             return Ok(response);
         };
@@ -80,6 +82,7 @@ impl ApiServer {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&media_type).map_err(Status::internal)?);
         headers.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(Status::internal)?);
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         Ok(response)
     }
 

@@ -69,6 +69,11 @@ impl ApiServer {
         if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
             parts.headers.entry(http::header::HOST).or_insert(host);
         }
+        if request_info::is_cut_short(&info.path) {
+            let path = &info.path;
+            let cause = format!("unable to determine kind and namespace from url, {path}");
+            return answer::text(500, format!("Internal Server Error: {path:?}: failed to create RequestInfo: {cause}\n"));
+        }
         let mut call =
             Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, client_ip, is_near, body, upgrade };
         let mut response = self.settle(&mut call).await;

@@ -75,9 +75,8 @@ pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Statu
     }
     clauses(accept).iter().find_map(|clause| serve(clause, shapes)).ok_or_else(|| {
         let is_known = clauses(accept).iter().any(|clause| ALL.iter().any(|(name, _)| *name == clause.media_type));
-        const KNOWN: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
         if is_known {
-            return Status::not_acceptable(format!("only the following media types are accepted: {KNOWN}"));
+            return unacceptable();
         }
         // Upstream: its router says so, before any handler.
         let text = format!("406: Not Acceptable\n\nAvailable representations: {KNOWN}");
@@ -85,9 +84,15 @@ pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Statu
     })
 }
 
+const KNOWN: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+pub(crate) fn unacceptable() -> Status {
+    Status::not_acceptable(format!("only the following media types are accepted: {KNOWN}"))
+}
+
 fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
     let format = match clause.media_type {
-        "*/*" | "application/*" => Format::Json,
+        "*/*" => Format::Json,
         other => ALL.iter().find(|(name, _)| *name == other)?.1,
     };
     let param = |name: &str| clause.params.iter().find(|(k, _)| *k == name).map(|(_, v)| *v);
@@ -99,6 +104,8 @@ fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
     let shape = match param("as") {
         None => Shape::AsIs,
         Some(_) if !shapes || param("g") != Some("meta.k8s.io") || version.is_empty() => return None,
+        // Upstream: tables have no protobuf form.
+        Some("Table") if format == Format::Protobuf => return None,
         Some("Table") => Shape::Table(Style { version, include: Include::default() }),
         Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Shape::Metadata(version),
         Some(_) => return None,
@@ -113,8 +120,7 @@ pub(crate) fn wants_aggregated(accept: Option<&str>) -> Option<&'static str> {
         let is_aggregated = param("g") == Some("apidiscovery.k8s.io") && param("as") == Some("APIGroupDiscoveryList");
         match (clause.media_type, is_aggregated, param("v")) {
             (JSON, true, Some("v2")) => return Some("v2"),
-            (JSON, true, Some("v2beta1")) => return Some("v2beta1"),
-            (JSON | "*/*" | "application/*" | PROTOBUF, false, _) => return None,
+            (JSON | "*/*" | PROTOBUF, false, _) => return None,
             _ => {}
         }
     }
@@ -127,7 +133,7 @@ pub(crate) fn sent(content_type: Option<&str>) -> Result<Format, Status> {
     if media_type.is_empty() {
         return Ok(Format::Json);
     }
-    ALL.iter().find(|(name, _)| *name == media_type).map(|(_, format)| *format).ok_or_else(|| {
+    ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type)).map(|(_, format)| *format).ok_or_else(|| {
         Status::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )

@@ -67,6 +67,12 @@ pub(crate) fn parse(method: &str, path: &str, watch: bool, name_selector: Option
     info
 }
 
+/// Upstream: the old words for a watch and a hop need something behind them.
+pub(crate) fn is_cut_short(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    matches!(parts.as_slice(), ["api", _, "watch" | "proxy"] | ["apis", _, _, "watch" | "proxy"])
+}
+
 /// The path behind its first `skip` parts, with its trailing slash.
 fn rest_of(path: &str, skip: usize) -> String {
     let mut rest = path.trim_start_matches('/');

@@ -40,6 +40,7 @@ impl ApiServer {
             let is_known = info.group.is_empty() || catalog.groups.iter().any(|g| g.name == info.group);
             return if is_known { Err(Status::no_such_path()) } else { Ok(not_served()) };
         };
+        check_name(info)?;
         check_route(info, &resource)?;
         let target = Target { catalog, resource };
         let answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
@@ -369,6 +370,17 @@ fn check_metadata_kind(target: &Target, wanted: Wanted, is_list: bool) -> Result
         format!("you requested PartialObjectMetadataList, but the requested object is not a list (*{found})")
     };
     Err(Status::not_acceptable(text))
+}
+
+/// A name stands in one part of a path.
+fn check_name(info: &RequestInfo) -> Result<(), Status> {
+    if info.name.contains('/') {
+        return Err(Status::no_such_path());
+    }
+    if matches!(info.name.as_str(), "." | "..") && matches!(info.verb, "get" | "delete") {
+        return Err(Status::bad_request(format!("Name parameter invalid: {:?}: may not be '{}'", info.name, info.name)));
+    }
+    Ok(())
 }
 
 /// Which paths and methods go together, as upstream's routes have it.

@@ -10,6 +10,8 @@ use crate::names;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// As `In` of one value, but written `=`.
+    Equals,
     In,
     NotIn,
     Exists,
@@ -47,8 +49,10 @@ impl LabelSelector {
 
     /// Equality with every pair, as `spec.selector` of a Service means it.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let requirements =
-            pairs.into_iter().map(|(k, v)| Requirement { key: k.to_owned(), operator: Operator::In, values: vec![v.to_owned()] }).collect();
+        let requirements = pairs
+            .into_iter()
+            .map(|(k, v)| Requirement { key: k.to_owned(), operator: Operator::Equals, values: vec![v.to_owned()] })
+            .collect();
         LabelSelector { requirements, nothing: false }
     }
 
@@ -59,7 +63,7 @@ impl LabelSelector {
         }
         let mut requirements = Vec::new();
         for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
-            requirements.push(Requirement::new(key, Operator::In, vec![value.as_str().unwrap_or("").to_owned()])?);
+            requirements.push(Requirement::new(key, Operator::Equals, vec![value.as_str().unwrap_or("").to_owned()])?);
         }
         for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
             let operator = match expression["operator"].as_str().unwrap_or("") {
@@ -144,7 +148,7 @@ impl Requirement {
         let listed = |v: &str| self.values.iter().any(|w| w == v);
         let number = |text: &str| text.parse::<i64>().ok();
         match self.operator {
-            Operator::In => value.is_some_and(listed),
+            Operator::Equals | Operator::In => value.is_some_and(listed),
             Operator::NotIn => !value.is_some_and(listed),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
@@ -159,7 +163,7 @@ impl fmt::Display for LabelSelector {
         for (i, r) in self.requirements.iter().enumerate() {
             let (comma, key, values) = (if i == 0 { "" } else { "," }, &r.key, r.values.join(","));
             match r.operator {
-                Operator::In if r.values.len() == 1 => write!(f, "{comma}{key}={values}")?,
+                Operator::Equals => write!(f, "{comma}{key}={values}")?,
                 Operator::NotIn if r.values.len() == 1 => write!(f, "{comma}{key}!={values}")?,
                 Operator::In => write!(f, "{comma}{key} in ({values})")?,
                 Operator::NotIn => write!(f, "{comma}{key} notin ({values})")?,
@@ -249,7 +253,7 @@ fn requirement(tokens: &[Token], at: &mut usize) -> Result<Requirement, String> 
             *at -= 1;
             return Requirement::new(&key, Operator::Exists, Vec::new());
         }
-        Some(Token::Equals) => Operator::In,
+        Some(Token::Equals) => Operator::Equals,
         Some(Token::NotEquals) => Operator::NotIn,
         Some(Token::Greater) => Operator::GreaterThan,
         Some(Token::Less) => Operator::LessThan,

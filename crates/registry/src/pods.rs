@@ -19,17 +19,16 @@ impl Registry {
     /// `request.name` is the pod's.
     pub async fn bind(&self, request: &Request, binding: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("CreateOptions", false)?;
+        if request.name.is_empty() {
+            return Err(Status::bad_request("Name parameter required."));
+        }
         if meta::name(&binding) != request.name {
             return Err(Status::bad_request("name in URL does not match name in Binding object"));
         }
         let mut binding = binding;
         metadata::place(request, &mut binding)?;
         let node = binding["target"]["name"].as_str().unwrap_or("");
-        if node.is_empty() {
-            let path = object::field::Path::new("target").child("name");
-            let kind = object::key::GroupVersionKind::new("", "v1", "Binding");
-            return Err(Status::invalid(&kind, &request.name, &[object::field::Error::required(&path, "")]));
-        }
+        check_target(&binding["target"])?;
         self.admit_subresource(request, &binding)?;
         let now = time::seconds(self.clock.now());
         let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };
@@ -212,4 +211,22 @@ fn charged(budget: &Value, pod_name: &str, now: &str) -> Result<Value, Status> {
     new["status"]["disruptionsAllowed"] = Value::from(allowed - 1);
     new["status"]["disruptedPods"][pod_name] = Value::from(now);
     Ok(new)
+}
+
+/// Upstream: these faults are no refusal of an object, so they come as an error without a reason.
+fn check_target(target: &Value) -> Result<(), Status> {
+    let path = object::field::Path::new("target");
+    let kind = target["kind"].as_str().unwrap_or("");
+    let mut faults = Vec::new();
+    if !matches!(kind, "" | "Node") {
+        faults.push(object::field::Error::not_supported(&path.child("kind"), kind, &["Node", "<empty>"]).to_string());
+    }
+    if target["name"].as_str().unwrap_or("").is_empty() {
+        faults.push(object::field::Error::required(&path.child("name"), "").to_string());
+    }
+    match faults.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Status::new(500, "", one.clone())),
+        all => Err(Status::new(500, "", format!("[{}]", all.join(", ")))),
+    }
 }

@@ -46,6 +46,26 @@ pub fn default(catalog: &Catalog, type_id: TypeId, object: &mut Value, now: Time
     }
 }
 
+/// Drops what stands behind closed gates. Upstream does so only after it has noted who wrote what.
+pub(crate) fn close(catalog: &Catalog, shape: &Shape, value: &mut Value) {
+    match (shape, value) {
+        (Shape::Struct(id), Value::Object(tree)) => {
+            let ty = catalog.get(*id);
+            if let Some(facts) = short_name(&ty.name).and_then(|name| facts().get(name)) {
+                facts.closed.iter().for_each(|field| drop(tree.remove(*field)));
+            }
+            for (name, value) in tree.iter_mut() {
+                if let Some(field) = ty.field(name) {
+                    close(catalog, &field.shape, value);
+                }
+            }
+        }
+        (Shape::List(item), Value::Array(items)) => items.iter_mut().for_each(|value| close(catalog, item, value)),
+        (Shape::Map(item), Value::Object(map)) => map.values_mut().for_each(|value| close(catalog, item, value)),
+        _ => {}
+    }
+}
+
 /// The status alone, for it may have been reset since.
 pub(crate) fn default_status(catalog: &Catalog, type_id: TypeId, object: &mut Value, now: Timestamp) {
     let walk = Walk { catalog, now };
@@ -105,9 +125,6 @@ impl Walk<'_> {
         }
         let facts = short.and_then(|name| facts().get(name));
         if let Some(facts) = facts {
-            for field in &facts.closed {
-                tree.remove(*field);
-            }
             for rule in &facts.rules {
                 rule(tree, self.now);
             }

@@ -1,6 +1,6 @@
 //! The two resets every kind shares, by its row: status on create, the other half on update; and the generation.
 
-use kinds::Resource;
+use kinds::{Resource, Shape};
 use object::meta;
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use crate::row::{self, Row, StatusMetadata};
 
 pub(crate) fn create(resource: &Resource, object: &mut Value, context: &Context<'_>) {
     let row = row::find(&resource.group, &resource.plural);
+    crate::defaults::close(context.catalog, &Shape::Struct(resource.type_id), object);
     if has_status(resource) && !row.keeps_status_on_create {
         unset(object, "status");
     }
@@ -24,6 +25,7 @@ pub(crate) fn create(resource: &Resource, object: &mut Value, context: &Context<
 
 pub(crate) fn update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value, context: &Context<'_>) {
     let row = row::find(&resource.group, &resource.plural);
+    crate::defaults::close(context.catalog, &Shape::Struct(resource.type_id), new);
     match subresource {
         "" if has_status(resource) => take(new, "status", old),
         "status" => keep_all_but_status(row, old, new),
