@@ -16,6 +16,7 @@ pub mod quantity;
 pub mod schedule;
 pub mod selector;
 pub mod status;
+pub mod sysctl;
 pub mod time;
 pub mod zone;
 

@@ -1,9 +1,9 @@
 //! What `fieldRef` and `resourceFieldRef` say: the downward API's values.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::{Container, ResourceFieldSelector};
+use object::field::quoted;
 use object::quantity::Quantity;
 
 use crate::pod::BoundPod;
@@ -49,34 +49,6 @@ pub fn field(pod: &BoundPod, path: &str, around: &Surroundings) -> Result<String
 fn formatted(map: Option<&BTreeMap<String, String>>) -> String {
     let lines: Vec<String> = map.into_iter().flatten().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
     lines.join("\n")
-}
-
-/// Go's `strconv.Quote`.
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            c if c.is_ascii_control() => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c));
-            }
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// `container` is the one the reference stands in, unless it names another.

@@ -1,25 +1,9 @@
 //! Kernel settings of pods: which a node takes. Upstream: `pkg/kubelet/sysctl`.
 
+use object::sysctl::SAFE;
+
 use crate::admission::Refusal;
 use crate::pod::BoundPod;
-
-/// They belong to one namespace and touch no other pod. Any kernel we run on has them in namespaces.
-const SAFE: [&str; 14] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-    "net.ipv4.tcp_slow_start_after_idle",
-    "net.ipv4.tcp_notsent_lowat",
-];
 
 /// `net/ipv4/conf/eth0.1/x` and `net.ipv4.conf.eth0/1.x` are the same: what separates is what comes first.
 pub fn normal_name(name: &str) -> String {

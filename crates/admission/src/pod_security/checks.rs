@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use object::meta;
+use object::{meta, sysctl};
 use serde_json::Value;
 
 use super::{Level, Standard, Version};
@@ -378,27 +378,9 @@ fn seccomp(pod: &Pod<'_>, must_set: bool) -> Option<Fault> {
     fault("seccompProfile", format!("pod or {} {wanted}", containers(&names)))
 }
 
-/// In the order in which versions came to allow them.
-const SAFE_SYSCTLS: &[&str] = &[
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-    "net.ipv4.tcp_slow_start_after_idle",
-    "net.ipv4.tcp_notsent_lowat",
-];
-
 fn sysctls(pod: &Pod<'_>, n_allowed: usize) -> Option<Fault> {
     let names = items(&pod.spec["securityContext"], "sysctls").map(name_of);
-    let forbidden: Vec<&str> = names.filter(|name| !SAFE_SYSCTLS[..n_allowed].contains(name)).collect();
+    let forbidden: Vec<&str> = names.filter(|name| !sysctl::SAFE[..n_allowed].contains(name)).collect();
     if forbidden.is_empty() { None } else { fault("forbidden sysctls", forbidden.join(", ")) }
 }
 
