@@ -160,9 +160,9 @@ impl Cgroups {
 
     /// Removes what all clusters of the host share, if there is none any more.
     pub(crate) fn leave_top(&self, path: &CgroupPath) {
-        let depth = path.0.split('/').count() - 2;
-        let tops = self.directories(path).into_iter().filter_map(|dir| dir.ancestors().nth(depth).map(Path::to_owned));
-        tops.for_each(|top| _ = fs::remove_dir(top));
+        // Asked for by its own name: of what is below, nothing may be left to find it by.
+        let top = path.0.split('/').nth(1).unwrap_or_default();
+        self.leave(&CgroupPath(format!("/{top}")));
     }
 
     /// Kills what is there, waits until it has ended, removes the group. Blocks.

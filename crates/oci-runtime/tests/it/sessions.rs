@@ -96,7 +96,7 @@ fn a_command_that_takes_too_long_is_killed() {
     let command = ["/bin/sh", "-c", "exec sleep 4321"].map(String::from).to_vec();
     let result = node.wait(node.runtime.exec_sync(&id, command, Some(Duration::from_millis(200))));
     assert!(matches!(result, Err(Error::DeadlineExceeded(_))), "{result:?}");
-    let gone = "i=0; while ps | grep -q '[s]leep 4321'; do i=$((i+1)); [ $i -gt 1000 ] && exit 1; done";
+    let gone = "i=0; while ps | grep -q '[s]leep 4321'; do i=$((i+1)); [ $i -le 1000 ] || exit 1; done";
     assert_eq!(node.exec(&id, gone).exit_code, 0);
     // What a command leaves behind does not hold up its answer.
     let command = ["/bin/sh", "-c", "sleep 1000 & echo started"].map(String::from).to_vec();
