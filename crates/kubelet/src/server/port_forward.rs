@@ -131,8 +131,26 @@ async fn connect(target: Target, data: spdy::Stream, error: spdy::Stream) {
     error.outgoing.finish().await;
 }
 
+/// Where a client hears what the pod says.
+trait Outlet: Sync {
+    /// False when nobody listens any more.
+    fn tell(&self, data: &[u8]) -> impl Future<Output = bool> + Send;
+}
+
+impl Outlet for spdy::Outgoing {
+    async fn tell(&self, data: &[u8]) -> bool {
+        self.write(Bytes::copy_from_slice(data)).await
+    }
+}
+
+impl Outlet for (channels::Sender, u8) {
+    async fn tell(&self, data: &[u8]) -> bool {
+        self.0.send(self.1, data).await
+    }
+}
+
 /// Both ways, until the pod's side has said all; what the client says goes on until then.
-async fn carry(connection: impl AsyncRead + AsyncWrite + Send, mut incoming: mpsc::Receiver<Bytes>, outgoing: &spdy::Outgoing) {
+async fn carry(connection: impl AsyncRead + AsyncWrite + Send, mut incoming: mpsc::Receiver<Bytes>, outlet: &impl Outlet) {
     let (mut reader, mut writer) = tokio::io::split(connection);
     let sending = async {
         while let Some(data) = incoming.recv().await {
@@ -145,7 +163,7 @@ async fn carry(connection: impl AsyncRead + AsyncWrite + Send, mut incoming: mps
     let receiving = async {
         let mut chunk = vec![0; CHUNK_BYTES];
         while let Ok(n) = reader.read(&mut chunk).await {
-            if n == 0 || !outgoing.write(Bytes::copy_from_slice(&chunk[..n])).await {
+            if n == 0 || !outlet.tell(&chunk[..n]).await {
                 return;
             }
         }
@@ -181,7 +199,7 @@ async fn over_channels(target: Target, socket: Socket, encoding: Encoding, ports
     let _ = writing.await;
 }
 
-async fn one_channel(target: Target, port: u16, channel: u8, sender: channels::Sender, mut incoming: mpsc::Receiver<Bytes>) {
+async fn one_channel(target: Target, port: u16, channel: u8, sender: channels::Sender, incoming: mpsc::Receiver<Bytes>) {
     let connection = match target.agent.node.runtime.port_forward(&target.sandbox, port).await {
         Ok(connection) => connection,
         Err(e) => {
@@ -190,26 +208,5 @@ async fn one_channel(target: Target, port: u16, channel: u8, sender: channels::S
             return;
         }
     };
-    let (mut reader, mut writer) = tokio::io::split(connection);
-    let sending = async {
-        while let Some(data) = incoming.recv().await {
-            if writer.write_all(&data).await.is_err() {
-                return;
-            }
-        }
-        let _ = writer.shutdown().await;
-    };
-    let receiving = async {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        while let Ok(n) = reader.read(&mut chunk).await {
-            if n == 0 || !sender.send(channel, &chunk[..n]).await {
-                return;
-            }
-        }
-    };
-    tokio::pin!(receiving);
-    tokio::select! {
-        () = &mut receiving => {}
-        () = sending => receiving.await,
-    }
+    carry(connection, incoming, &(sender, channel)).await;
 }
