@@ -342,20 +342,15 @@ fn a_kubelets_request_is_granted_and_signed() {
     });
 }
 
-/// Prints what the bench table wants; the bar is far from what a loaded machine needs.
+/// More pods than any batch of the parts between holds; `bench` measures a thousand in a release build.
 #[test]
-fn a_thousand_replicas_come_and_go() {
+fn hundreds_of_replicas_come_and_go() {
+    const N: i32 = 300;
     run(async |house| {
         house.play_node("n1").await;
-        let began = object::time::stopwatch();
-        house.create::<Deployment>(deployment(1000)).await;
-        house.until::<Pod>("created", |pods| pods.len() == 1000).await;
-        let created = began.elapsed();
-        house.until::<Deployment>("available", |d| is_complete(d, 1000)).await;
-        let available = began.elapsed();
-        let began = object::time::stopwatch();
+        house.create::<Deployment>(deployment(N)).await;
+        house.until::<Deployment>("available", |d| is_complete(d, N)).await;
         house.delete::<Deployment>(&web(), Propagation::Background).await;
         house.until::<Pod>("gone", |pods| pods.is_empty()).await;
-        println!("1000 replicas created in {created:?}, available in {available:?}, gone in {:?}", began.elapsed());
     });
 }
