@@ -86,10 +86,13 @@ fn shells_are_opened() {
     assert_eq!(lab.kubectl("exec talk -- cat /letter"), "dear pod\n");
 
     lab.kubectl("debug talk --image=box:1 --container=doctor --target=talk -- sh -c 'ps; sleep 1000'");
+    // There are no logs before there is a container, and `debug` waits for none.
+    lab.until_works("logs talk -c doctor");
     lab.until("logs talk -c doctor", |text| text.contains("sleep 1000"));
     let node = lab.kubectl("get nodes -o jsonpath={.items[0].metadata.name}");
     lab.kubectl(&format!("debug node/{node} --image=box:1 -- ls /host/proc/self"));
     let debugger = lab.kubectl("get pods -o name").lines().find(|name| name.contains("node-debugger")).map(str::to_owned);
     let debugger = debugger.expect("a pod that looks into the node");
+    lab.until_works(&format!("logs {debugger}"));
     lab.until(&format!("logs {debugger}"), |text| text.contains("mountinfo"));
 }
