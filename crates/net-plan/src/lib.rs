@@ -7,6 +7,7 @@
 //! its endpoints and the node alone; so one change costs one service, however many there are.
 
 pub mod backends;
+pub mod health;
 pub mod host_ports;
 pub mod names;
 pub mod node_routes;

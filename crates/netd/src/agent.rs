@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::act::{TableWork, Work, carry_out};
 use crate::dns::{DnsSettings, SharedNames, serve};
+use crate::health::HealthPorts;
 use crate::host::{self, HostSettings, tunnel_link};
 use crate::kernel::{KernelTable, Settings, table_name};
 use crate::meddling::{Meddled, Meddling};
@@ -112,6 +113,7 @@ struct Agent {
     view: NodeView,
     pod_cidrs: Vec<Cidr>,
     peers: Vec<Peer>,
+    health: HealthPorts,
     /// Pods, by uid, that are reachable through the node's loopback address.
     open_links: HashSet<String>,
 }
@@ -143,6 +145,7 @@ impl Agent {
             view: NodeView::default(),
             pod_cidrs: Vec::new(),
             peers: Vec::new(),
+            health: HealthPorts::new(),
             open_links: HashSet::new(),
         }
     }
@@ -222,6 +225,7 @@ impl Agent {
             let outcome = tokio::task::spawn_blocking(move || carry_out(kernel, work)).await;
             let (table, outcome) = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
             kernel = table;
+            self.health.set_proxy_health(outcome.is_ok());
             match outcome {
                 Ok(()) => {
                     routes_are_due = false;
@@ -262,8 +266,12 @@ impl Agent {
 
     fn plan(&mut self, touched: Touched, is_table_open: bool) -> Work {
         let mut change = Change::default();
+        let services_changed = !touched.services.is_empty();
         for key in touched.services {
             change.merge(self.plan_service(&key));
+        }
+        if services_changed {
+            self.health.settle();
         }
         for uid in touched.pods_gone {
             self.open_links.remove(&uid);
@@ -304,10 +312,9 @@ impl Agent {
     fn plan_service(&mut self, key: &ObjectKey) -> Change {
         let service = self.services.get(key);
         let slices = self.slices_of.get(&key.to_string());
-        let rows = match &service {
-            Some(service) => net_plan::service::rows(service, &slices.iter().map(Arc::as_ref).collect::<Vec<_>>(), &self.view),
-            None => Rows::default(),
-        };
+        let listed: Vec<&EndpointSlice> = slices.iter().map(Arc::as_ref).collect();
+        let rows = service.as_ref().map(|service| net_plan::service::rows(service, &listed, &self.view)).unwrap_or_default();
+        self.health.set(key, service.as_ref().and_then(|service| net_plan::health::check(service, &listed, &self.view)));
         self.names.change(|names| names.set_service(key, service, slices));
         self.table.set(&Owner::Service(key.clone()), rows)
     }

@@ -9,6 +9,7 @@
 pub mod act;
 pub mod agent;
 pub mod dns;
+mod health;
 pub mod host;
 pub mod kernel;
 mod meddling;

@@ -305,3 +305,29 @@ fn host_ports() {
     "#]],
     );
 }
+
+#[test]
+fn load_balancers_are_told_of_endpoints_on_this_node() {
+    let check = |more: Value, endpoints: &[&str], expected: Option<(Option<usize>, Option<usize>)>| {
+        let mut spec =
+            json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 31000, "ipFamilies": ["IPv4"]});
+        spec.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        let told = net_plan::health::check(&service(spec), &[&slice(endpoints)], &node());
+        assert_eq!(told.map(|c| (c.n_local_ipv4, c.n_local_ipv6)), expected, "{more} {endpoints:?}");
+    };
+    let none = || json!({});
+    check(none(), &[], Some((Some(0), None)));
+    check(none(), &["10.244.0.5 node-1", "10.244.0.6 node-1", "10.244.0.7 node-2"], Some((Some(2), None)));
+    check(none(), &["10.244.0.5 node-1 terminating", "10.244.0.6 node-1 not-ready"], Some((Some(0), None)));
+    check(json!({"ipFamilies": ["IPv4", "IPv6"]}), &["fd00::5 node-1"], Some((Some(0), Some(1))));
+    check(json!({"externalTrafficPolicy": "Cluster"}), &["10.244.0.5 node-1"], None);
+    check(json!({"type": "NodePort"}), &["10.244.0.5 node-1"], None);
+    check(json!({"healthCheckNodePort": null}), &["10.244.0.5 node-1"], None);
+}
+
+#[test]
+fn what_load_balancers_are_told_is_json() {
+    let told: Value = serde_json::from_str(&net_plan::health::body("default", "web", 2, true)).expect("JSON");
+    let service = json!({"namespace": "default", "name": "web"});
+    assert_eq!(told, json!({"service": service, "localEndpoints": 2, "serviceProxyHealthy": true}));
+}

@@ -1,6 +1,7 @@
 //! The loop against a real API server in memory, on a host of its own.
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use client::Client;
 use net_plan::node_routes::Tunnels;
 use netd::agent::{Config, Netd, reset};
 use netd::host::VXLAN_PORT;
+use object::plan::PatchKind;
 use object::time::Clock;
 use reconcile::Informers;
 use registry::Registry;
@@ -96,6 +98,18 @@ fn until(what: &str, mut ask: impl FnMut() -> String, is_right: impl Fn(&str) ->
     }
 }
 
+const HEALTH_PORT: u16 = 31000;
+
+fn asked_for_health(host: &str) -> String {
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(format!("{host}:{HEALTH_PORT}"))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).map(|_| text)
+    };
+    ask().unwrap_or_else(|error| format!("{:?}", error.kind()))
+}
+
 async fn scenario(node: &Node, folder: &Folder) {
     let client = api().await;
     with_node(&client).await;
@@ -130,6 +144,23 @@ async fn scenario(node: &Node, folder: &Folder) {
         |text| text == "10.96.0.20",
     );
 
+    // A load balancer asks whether this node has an endpoint.
+    let local = json!({"spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": HEALTH_PORT}});
+    let _: Value = client.patch("/api/v1/namespaces/default/services/web", PatchKind::Merge, &local).await.expect("the service is taken");
+    until(
+        "an endpoint",
+        || asked_for_health(NODE_V4),
+        |text| text.starts_with("HTTP/1.1 200 OK") && text.contains("\"localEndpoints\": 1"),
+    );
+    let _: Value = client.update(path, &slice(&[])).await.expect("the slice is taken");
+    until(
+        "no endpoint",
+        || asked_for_health(NODE_V4),
+        |text| text.starts_with("HTTP/1.1 503") && text.contains("x-load-balancing-endpoint-weight: 0"),
+    );
+    assert_eq!(asked_for_health(&format!("[{NODE_V6}]")), "ConnectionRefused", "the service has no IPv6");
+    let _: Value = client.update(path, &slice(&[a])).await.expect("the slice is taken");
+
     // A firewall is restarted and flushes all rules.
     node.remove_table();
     until("the table is back", || node.pod_asks("client", "10.96.0.20", 80), |text| text.starts_with("a sees"));
@@ -139,8 +170,10 @@ async fn scenario(node: &Node, folder: &Folder) {
     assert!(node.pod_asks("client", "10.96.0.20", 80).ends_with("sees 10.244.0.1"));
     let netd = Netd::start(config(folder), &Informers::new(client.clone()));
     tokio::time::timeout(PATIENCE, netd.ready()).await.expect("it is ready in time");
+    until("a health check port", || asked_for_health(NODE_V4), |text| text.starts_with("HTTP/1.1 200 OK"));
     client.delete("/api/v1/namespaces/default/services/web", &object::plan::DeleteOptions::default()).await.expect("it goes");
     until("the service is gone", || node.pod_asks("client", "10.96.0.20", 80), |text| text == "ConnectionRefused");
+    until("the port is closed", || asked_for_health(NODE_V4), |text| text == "ConnectionRefused");
     netd.stop().await;
 }
 
