@@ -50,7 +50,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         "contexts": [{"name": "try", "context": {"cluster": "try", "user": "admin"}}],
     });
     std::fs::write(dir.join("kubeconfig"), kubeconfig.to_string())?;
-    let tls = pki::tls::server(&server_pair, authority.certificate_pem())?;
+    let tls = pki::tls::server(&pki::Identity::new(&server_pair)?, authority.certificate_pem())?;
     let listener = tokio::net::TcpListener::bind((loopback, port)).await?;
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     server.serve(listener, tls, stopped).await;

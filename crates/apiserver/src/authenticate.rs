@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use authz::UserInfo;
 use http::{HeaderMap, header};
+use jiff::Timestamp;
 use object::status::Status;
 
 use crate::ApiServer;
@@ -13,7 +14,15 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 impl ApiServer {
     /// A certificate goes before a token, as upstream's chain does.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, peer: Option<Arc<UserInfo>>) -> Result<Arc<UserInfo>, Status> {
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<Arc<UserInfo>>,
+        until: Option<Timestamp>,
+    ) -> Result<Arc<UserInfo>, Status> {
+        if until.is_some_and(|until| until < self.registry.clock().now()) {
+            return Err(Status::unauthorized());
+        }
         if let Some(user) = peer {
             return Ok(user);
         }
@@ -55,13 +64,14 @@ fn socket_bearer(headers: &HeaderMap) -> Option<String> {
     String::from_utf8(token).ok()
 }
 
-/// A certificate's common name and organizations.
-pub(crate) fn user_of_certificate(certificate_der: &[u8]) -> Option<UserInfo> {
+/// A certificate's common name and organizations, and when it ends.
+pub(crate) fn user_of_certificate(certificate_der: &[u8]) -> Option<(UserInfo, Timestamp)> {
     let subject = pki::subject(certificate_der).ok()?;
     if subject.common_name.is_empty() {
         return None;
     }
-    Some(authenticated(UserInfo { name: subject.common_name, groups: subject.organizations, ..UserInfo::default() }))
+    let user = UserInfo { name: subject.common_name, groups: subject.organizations, ..UserInfo::default() };
+    Some((authenticated(user), subject.until))
 }
 
 pub(crate) fn authenticated(mut user: UserInfo) -> UserInfo {

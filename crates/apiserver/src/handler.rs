@@ -8,6 +8,7 @@ use authz::{Attributes, UserInfo};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Response};
+use jiff::Timestamp;
 use object::status::Status;
 use object::time;
 
@@ -23,6 +24,8 @@ pub(crate) struct Peer {
     /// Whom its certificate names, or who it is in this process; without one the headers are asked.
     pub(crate) user: Option<Arc<UserInfo>>,
     pub(crate) ip: Option<IpAddr>,
+    /// When its certificate ends; the connection may last longer.
+    pub(crate) until: Option<Timestamp>,
     /// In this process.
     pub(crate) is_near: bool,
     /// Not on this host: bytes on the way cost more than compressing them.
@@ -59,7 +62,7 @@ impl ApiServer {
         let name_selector = query.get("fieldSelector").and_then(name_of_selector);
         let info = request_info::parse(parts.method.as_str(), parts.uri.path(), query.flag("watch"), name_selector.as_deref());
         *label = Some(crate::metrics::Label::of(&info));
-        let user = match self.authenticate(&parts.headers, peer.user) {
+        let user = match self.authenticate(&parts.headers, peer.user, peer.until) {
             Ok(user) => user,
             Err(status) => return unauthorized(&status),
         };

@@ -77,12 +77,9 @@ impl ApiServer {
             Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
         };
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let client = Peer {
-            user: certificate.and_then(|der| user_of_certificate(der)).map(Arc::new),
-            ip: Some(peer.ip().to_canonical()),
-            is_near: false,
-            is_far: !peer.ip().to_canonical().is_loopback(),
-        };
+        let (user, until) = certificate.and_then(|der| user_of_certificate(der)).unzip();
+        let ip = peer.ip().to_canonical();
+        let client = Peer { user: user.map(Arc::new), until, ip: Some(ip), is_near: false, is_far: !ip.is_loopback() };
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, client) = (Arc::clone(&self), client.clone());
             async move {

@@ -26,10 +26,7 @@ pub struct Target {
 pub enum Credentials {
     #[default]
     Anonymous,
-    Certificate {
-        chain: Vec<u8>,
-        key: Vec<u8>,
-    },
+    Certificate(pki::Identity),
     Token(String),
     /// Read again whenever a connection is made, for such tokens rotate.
     TokenFile(PathBuf),
@@ -39,7 +36,7 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Credentials::Anonymous => "Anonymous",
-            Credentials::Certificate { .. } => "Certificate(…)",
+            Credentials::Certificate(_) => "Certificate(…)",
             Credentials::Token(_) => "Token(…)",
             Credentials::TokenFile(_) => "TokenFile(…)",
         })
@@ -92,7 +89,11 @@ fn credentials(user: &Value, folder: &Path) -> Result<Credentials, Error> {
         return Ok(Credentials::TokenFile(folder.join(file)));
     }
     match (material(user, "client-certificate", folder)?, material(user, "client-key", folder)?) {
-        (Some(chain), Some(key)) => Ok(Credentials::Certificate { chain, key }),
+        (Some(chain), Some(key)) => {
+            let [certificate_pem, key_pem] = [chain, key].map(|pem| String::from_utf8_lossy(&pem).into_owned());
+            let identity = pki::Identity::new(&pki::KeyPair { certificate_pem, key_pem });
+            identity.map(Credentials::Certificate).map_err(|e| Error::caused("the client certificate or key is not usable", e))
+        }
         (None, None) => Ok(Credentials::Anonymous),
         _ => Err(Error::transport("the user has only one of `client-certificate` and `client-key`")),
     }

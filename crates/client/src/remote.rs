@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -52,6 +52,8 @@ struct Connection {
     requests: SendRequest<Full<Bytes>>,
     server: usize,
     n_streams: Arc<AtomicUsize>,
+    /// Of the identity it was made with.
+    generation: u64,
 }
 
 impl Remote {
@@ -94,9 +96,19 @@ impl Shared {
         }
     }
 
+    /// Of the certificate that connections show.
+    fn generation(&self) -> u64 {
+        match &self.credentials {
+            Credentials::Certificate(identity) => identity.generation(),
+            _ => 0,
+        }
+    }
+
     fn open_connection(&self) -> Option<(Connection, Stream)> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.retain(|c| !c.requests.is_closed());
+        // One that shows an exchanged certificate serves its open streams to their end, and no more.
+        let generation = self.generation();
+        connections.retain(|c| !c.requests.is_closed() && c.generation == generation);
         let free = connections.iter().find(|c| c.n_streams.load(Ordering::Relaxed) < STREAMS_PER_CONNECTION_MAX)?.clone();
         let stream = Stream::open(&free);
         Some((free, stream))
@@ -108,10 +120,11 @@ impl Shared {
         let mut failure = Error::transport("no server to connect to");
         for i in 0..self.servers.len() {
             let idx = (first + i) % self.servers.len();
+            let generation = self.generation();
             match self.connect(idx).await {
                 Ok(requests) => {
                     self.current.store(idx, Ordering::Relaxed);
-                    let connection = Connection { requests, server: idx, n_streams: Arc::default() };
+                    let connection = Connection { requests, server: idx, n_streams: Arc::default(), generation };
                     let stream = Stream::open(&connection);
                     self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection.clone());
                     return Ok((connection, stream));
@@ -150,7 +163,7 @@ impl Shared {
         let uri = Uri::builder().scheme("https").authority(self.servers[server].authority.as_str()).path_and_query(path).build();
         parts.uri = uri.map_err(|e| Error::caused("the request has no usable path", e))?;
         let token = match &self.credentials {
-            Credentials::Anonymous | Credentials::Certificate { .. } => None,
+            Credentials::Anonymous | Credentials::Certificate(_) => None,
             Credentials::Token(token) => Some(token.clone()),
             Credentials::TokenFile(file) => {
                 let text = std::fs::read_to_string(file);
@@ -242,12 +255,7 @@ fn tls_config(target: &Target) -> Result<rustls::ClientConfig, Error> {
         builder.with_root_certificates(roots)
     };
     let mut config = match &target.credentials {
-        Credentials::Certificate { chain, key } => {
-            let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
-            let chain = chain.map_err(|e| Error::caused("the client certificate is no PEM", e))?;
-            let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| Error::caused("the client key is no PEM", e))?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| Error::caused("the client certificate is not usable", e))?
-        }
+        Credentials::Certificate(identity) => pki::tls::with_identity(builder, identity),
         _ => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];

@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod config;
+pub mod identity;
 pub mod machine;
 pub mod node;
 pub mod pods;

@@ -9,8 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyUsagePurpose, SanType, SerialNumber,
 };
-use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
@@ -102,11 +102,20 @@ impl Leaf {
     }
 }
 
-/// Whom a certificate names.
+impl KeyPair {
+    pub fn subject(&self) -> Result<Subject, Error> {
+        let malformed = |e| Error::Malformed(format!("certificate: {e}"));
+        subject(&CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(malformed)?)
+    }
+}
+
+/// Whom a certificate names, and when it is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     pub common_name: String,
     pub organizations: Vec<String>,
+    pub from: Timestamp,
+    pub until: Timestamp,
 }
 
 /// A certificate authority with its key.
@@ -145,7 +154,7 @@ impl Authority {
     pub fn issue(&self, leaf: &Leaf, now: Timestamp) -> Result<KeyPair, Error> {
         let because = |e| Error::Issue(leaf.common_name.clone(), e);
         let key = rcgen::KeyPair::generate().map_err(because)?;
-        let mut params = params(&leaf.common_name, leaf.organization.as_deref(), now, DAY * leaf.days)?;
+        let mut params = params(&leaf.common_name, leaf.organization.as_deref(), now, self.at_most(DAY * leaf.days, now)?)?;
         for name in &leaf.dns_names {
             let name = name.clone().try_into().map_err(|_| Error::Malformed(format!("DNS name `{name}`")))?;
             params.subject_alt_names.push(SanType::DnsName(name));
@@ -164,7 +173,7 @@ impl Authority {
     pub fn sign(&self, request_pem: &str, usage: Usage, life: Duration, now: Timestamp) -> Result<String, Error> {
         refuse_several_organizations(request_pem)?;
         let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(|e| Error::Issue("the request".to_owned(), e))?;
-        let dates = params("", None, now, life)?;
+        let dates = params("", None, now, self.at_most(life, now)?)?;
         let params = &mut request.params;
         (params.not_before, params.not_after, params.serial_number) = (dates.not_before, dates.not_after, dates.serial_number);
         params.is_ca = IsCa::NoCa;
@@ -176,6 +185,13 @@ impl Authority {
         };
         let certificate = request.signed_by(&self.issuer()?).map_err(|e| Error::Issue("the request".to_owned(), e))?;
         Ok(certificate.pem())
+    }
+
+    /// Nothing outlives the authority it was signed by.
+    fn at_most(&self, life: Duration, now: Timestamp) -> Result<Duration, Error> {
+        let own = self.pair.subject()?.until.duration_since(now);
+        let own = Duration::try_from(own).map_err(|_| Error::Malformed("authority: its certificate has ended".to_owned()))?;
+        Ok(life.min(own))
     }
 
     fn issuer(&self) -> Result<Issuer<'static, rcgen::KeyPair>, Error> {
@@ -197,9 +213,7 @@ fn params(common_name: &str, organization: Option<&str>, now: Timestamp, life: D
     params.not_before = date(now - BACKDATE)?;
     params.not_after = date(now + life)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-    let mut serial = [0u8; 16];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut serial)
-        .map_err(|_| Error::Malformed("random source".to_owned()))?;
+    let mut serial: [u8; 16] = crate::random()?;
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     Ok(params)
@@ -298,12 +312,17 @@ pub fn request(request_pem: &str) -> Result<Request, Error> {
 pub fn subject(certificate_der: &[u8]) -> Result<Subject, Error> {
     let (_, certificate) =
         x509_parser::parse_x509_certificate(certificate_der).map_err(|e| Error::Malformed(format!("client certificate: {e}")))?;
-    let name = certificate.subject();
+    let at = |time: x509_parser::time::ASN1Time| {
+        Timestamp::from_second(time.timestamp()).map_err(|e| Error::Malformed(format!("date of a certificate: {e}")))
+    };
+    let (name, validity) = (certificate.subject(), certificate.validity());
     let texts = |attributes: &mut dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>>| {
         attributes.filter_map(|a| a.as_str().ok()).map(str::to_owned).collect::<Vec<_>>()
     };
     Ok(Subject {
         common_name: texts(&mut name.iter_common_name()).into_iter().next().unwrap_or_default(),
         organizations: texts(&mut name.iter_organization()),
+        from: at(validity.not_before)?,
+        until: at(validity.not_after)?,
     })
 }

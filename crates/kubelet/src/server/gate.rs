@@ -9,6 +9,8 @@ use std::time::Duration;
 use client::Client;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use jiff::Timestamp;
+use object::time::Clock;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -29,8 +31,8 @@ struct User {
     groups: Vec<String>,
 }
 
-/// Whom the connection's certificate names.
-pub(super) struct Certified(Option<User>);
+/// Whom the connection's certificate names, and until when.
+pub(super) struct Certified(Option<(User, Timestamp)>);
 
 impl Certified {
     pub(super) fn of(certificates: Option<&[CertificateDer<'_>]>) -> Self {
@@ -38,7 +40,7 @@ impl Certified {
         Certified(subject.filter(|s| !s.common_name.is_empty()).map(|s| {
             let mut groups = s.organizations;
             groups.push("system:authenticated".to_owned());
-            User { name: s.common_name, uid: String::new(), groups }
+            (User { name: s.common_name, uid: String::new(), groups }, s.until)
         }))
     }
 }
@@ -47,12 +49,13 @@ type Asked = (User, &'static str, &'static str);
 
 pub(super) struct Gate {
     client: Client,
+    clock: Clock,
     verdicts: Mutex<HashMap<Asked, (bool, Instant)>>,
 }
 
 impl Gate {
-    pub(super) fn new(client: &Client) -> Self {
-        Gate { client: client.clone(), verdicts: Mutex::default() }
+    pub(super) fn new(client: &Client, clock: &Clock) -> Self {
+        Gate { client: client.clone(), clock: clock.clone(), verdicts: Mutex::default() }
     }
 
     pub(super) async fn admit(
@@ -63,7 +66,8 @@ impl Gate {
         node: &str,
     ) -> Result<(), Response<Body>> {
         let user = match &certified.0 {
-            Some(user) => user.clone(),
+            Some((_, until)) if *until < self.clock.now() => return Err(text(StatusCode::UNAUTHORIZED, "Unauthorized")),
+            Some((user, _)) => user.clone(),
             None => self.by_token(request).await.ok_or_else(|| text(StatusCode::UNAUTHORIZED, "Unauthorized"))?,
         };
         let (verb, subresource) = (verb(request.method()), subresource(path));

@@ -36,7 +36,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Serves until it is dropped. `tls` asks clients for certificates but lets them come without one.
 pub async fn serve(agent: Agent, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
-    let server = Arc::new(Server { gate: Gate::new(&agent.node.client), agent });
+    let server = Arc::new(Server { gate: Gate::new(&agent.node.client, &agent.node.clock), agent });
     let acceptor = tokio_rustls::TlsAcceptor::from(tls);
     let mut connections = JoinSet::new();
     loop {

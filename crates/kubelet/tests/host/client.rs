@@ -19,7 +19,8 @@ pub(crate) type Tls = tokio_rustls::client::TlsStream<TcpStream>;
 pub(crate) async fn connect(cluster: &Cluster, user: Option<(&str, &str)>) -> Tls {
     let now = object::time::Clock::system().now();
     let pair = user.map(|(name, group)| cluster.authority.issue(&Leaf::client(name, group), now).expect("a certificate"));
-    let config = pki::tls::client(cluster.authority.certificate_pem(), pair.as_ref(), pki::tls::Protocols::Http1).expect("settings");
+    let identity = pair.map(|pair| pki::Identity::new(&pair).expect("an identity"));
+    let config = pki::tls::client(cluster.authority.certificate_pem(), identity.as_ref(), pki::tls::Protocols::Http1).expect("settings");
     let stream = TcpStream::connect(cluster.address).await.expect("connects");
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
     connector.connect(loopback().into(), stream).await.expect("a handshake")

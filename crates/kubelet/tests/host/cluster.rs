@@ -78,7 +78,8 @@ impl Cluster {
         let authority = Authority::create("test", clock.now()).expect("an authority");
         let server_pair = authority.issue(&Leaf::server("node-1", Vec::new(), vec![loopback()]), clock.now()).expect("a certificate");
         let admin_pair = authority.issue(&Leaf::client("admin", "system:masters"), clock.now()).expect("a certificate");
-        let kubelet_tls = pki::tls::client(authority.certificate_pem(), Some(&admin_pair), pki::tls::Protocols::Http1).expect("settings");
+        let admin = pki::Identity::new(&admin_pair).expect("an identity");
+        let kubelet_tls = pki::tls::client(authority.certificate_pem(), Some(&admin), pki::tls::Protocols::Http1).expect("settings");
         let registry = Registry::new(store::Store::memory(), clock.clone(), Entropy::kernel(), ServiceSettings::default());
         let server = ApiServer::new(Settings {
             registry,
@@ -126,7 +127,8 @@ impl Cluster {
             services: self.informers.of::<Service>(),
             recorder,
         };
-        let tls = pki::tls::server(&self.server_pair, self.authority.certificate_pem()).expect("settings");
+        let identity = pki::Identity::new(&self.server_pair).expect("an identity");
+        let tls = pki::tls::server(&identity, self.authority.certificate_pem()).expect("settings");
         let agent = Agent::new(Arc::new(node));
         let (_images, changes) = tokio::sync::watch::channel(0);
         self.agent = Some(tokio::spawn(async move { agent.run_on_host(listener, tls, changes).await }));

@@ -17,7 +17,7 @@ pub(crate) fn run() {
             let authority = &cluster.authority;
             let pair = authority.issue(&Leaf::server("kubernetes", Vec::new(), vec![loopback()]), now).expect("a certificate");
             let admin = authority.issue(&Leaf::client("admin", "system:masters"), now).expect("a certificate");
-            let tls = pki::tls::server(&pair, authority.certificate_pem()).expect("settings");
+            let tls = pki::tls::server(&pki::Identity::new(&pair).expect("an identity"), authority.certificate_pem()).expect("settings");
             let listener = tokio::net::TcpListener::bind(SocketAddr::new(loopback(), 0)).await.expect("a port");
             let address = listener.local_addr().expect("an address");
             let (stop, stopped) = tokio::sync::watch::channel(false);

@@ -1,3 +1,4 @@
+mod certificates;
 mod command;
 mod crowd;
 mod nodes;
