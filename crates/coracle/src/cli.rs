@@ -70,6 +70,9 @@ pub(crate) struct ClusterFlags {
     /// Port of the built-in image registry, on loopback
     #[arg(long, default_value_t = 32000)]
     pub(crate) registry_port: u16,
+    /// Port of the node's own server, which the API server calls for logs and commands
+    #[arg(long, default_value_t = 10250)]
+    pub(crate) kubelet_port: u16,
     /// Name of this node [default: the host name]
     #[arg(long)]
     pub(crate) node_name: Option<String>,
@@ -94,6 +97,9 @@ pub(crate) struct AgentFlags {
     /// What `coracle token` printed on the server; needed at the first start only
     #[arg(long, env = "CORACLE_TOKEN")]
     pub(crate) token: Option<String>,
+    /// Port of the node's own server, which the API server calls for logs and commands
+    #[arg(long, default_value_t = 10250)]
+    pub(crate) kubelet_port: u16,
     /// Name of this node [default: the host name]
     #[arg(long)]
     pub(crate) node_name: Option<String>,

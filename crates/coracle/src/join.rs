@@ -7,7 +7,6 @@
 //! ```
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +14,14 @@ use client::kubeconfig::{Credentials, Target};
 use client::remote::Remote;
 use client::{Api, Client, Error};
 use k8s_openapi::api::core::v1::Node;
+use kubelet::identity::{self, Asker, Wanted};
 use object::key::ObjectKey;
-use object::time::Clock;
-use pki::{KeyPair, Leaf};
-use serde_json::{Value, json};
+use pki::KeyPair;
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::own_objects::CLUSTER_INFO;
 
-const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-const PATIENCE: Duration = Duration::from_secs(30);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 
 /// `abcdef.0123456789abcdef@<sha256 of the authority>`.
@@ -82,15 +78,15 @@ pub(crate) fn connect(server: &str, authority_pem: &str, credentials: Credential
     Ok(Client::new(Arc::new(Remote::new(target).map_err(|e| Failure::caused(format!("cannot use `{server}`"), &e))?)))
 }
 
-pub(crate) fn credentials(pair: &KeyPair) -> Credentials {
-    Credentials::Certificate { chain: pair.certificate_pem.clone().into_bytes(), key: pair.key_pem.clone().into_bytes() }
-}
-
-/// The certificate a kubelet shows to the API server.
-pub(crate) async fn client_certificate(with_token: &Client, node_name: &str, clock: &Clock) -> Result<KeyPair, Failure> {
-    let leaf = Leaf::client(&format!("system:node:{node_name}"), "system:nodes");
-    let asked = certificate(with_token, &leaf, "kubernetes.io/kube-apiserver-client-kubelet", "client auth", clock).await;
-    asked.map_err(|failure| failure.hint("coracle token (on the server): a token lasts a day"))
+/// Asks, and says what a person can do when it fails.
+pub(crate) async fn certificate(asker: &Asker, wanted: &Wanted, way_out: &'static str) -> Result<KeyPair, Failure> {
+    let failure = |error: identity::Error| match &error {
+        identity::Error::Api(_, e) if e.status().is_some_and(|status| status.code == 401) => {
+            Failure::new("the server does not know this host: its token or certificate is wrong or too old")
+        }
+        _ => Failure::caused(format!("cannot be the node `{}`", asker.node_name), &error),
+    };
+    asker.ask(wanted).await.map_err(|error| failure(error).hint(way_out))
 }
 
 /// Two hosts under one name would fight over its pods. Upstream's `kubeadm join` refuses it too.
@@ -119,39 +115,4 @@ pub(crate) async fn wait_for_server(as_node: &Client) {
         }
         tokio::time::sleep(BETWEEN_TRIES).await;
     }
-}
-
-/// The certificate a kubelet's own server shows.
-pub(crate) async fn serving_certificate(as_node: &Client, node_name: &str, ips: &[IpAddr], clock: &Clock) -> Result<KeyPair, Failure> {
-    let mut leaf = Leaf::server(&format!("system:node:{node_name}"), vec![node_name.to_owned()], ips.to_vec());
-    leaf.organization = Some("system:nodes".to_owned());
-    let asked = certificate(as_node, &leaf, "kubernetes.io/kubelet-serving", "server auth", clock).await;
-    asked.map_err(|failure| failure.hint("coracle reset, and join again with a new token"))
-}
-
-async fn certificate(client: &Client, leaf: &Leaf, signer: &str, usage: &str, clock: &Clock) -> Result<KeyPair, Failure> {
-    use base64::Engine;
-    let engine = &base64::engine::general_purpose::STANDARD;
-    let failed = |e: Error| match e.status() {
-        Some(status) if status.code == 401 => {
-            Failure::new("the server does not know this host: its token or certificate is wrong or too old")
-        }
-        _ => Failure::caused(format!("cannot get a certificate from `{signer}`"), &e),
-    };
-    let (key_pem, request_pem) = pki::ask(leaf, clock.now()).map_err(|e| Failure::caused("cannot make a key", &e))?;
-    let csr = json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"generateName": "node-csr-"},
-        "spec": {"request": engine.encode(request_pem), "signerName": signer, "usages": ["digital signature", usage]},
-    });
-    let created: Value = client.create(CSRS, &csr).await.map_err(failed)?;
-    let path = format!("{CSRS}/{}", object::meta::name(&created));
-    for _ in 0..PATIENCE.as_millis() / BETWEEN_LOOKS.as_millis() {
-        let csr: Value = client.get(&path).await.map_err(failed)?;
-        if let Some(signed) = csr["status"]["certificate"].as_str().and_then(|c| engine.decode(c).ok()) {
-            let certificate_pem = String::from_utf8_lossy(&signed).into_owned();
-            return Ok(KeyPair { certificate_pem, key_pem });
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
-    Err(Failure::new(format!("`{signer}` did not sign this node's certificate in {} s; see `kubectl get csr`", PATIENCE.as_secs())))
 }

@@ -39,7 +39,6 @@ const KUBERNETES_VERSION: &str = "v1.37.1";
 const CLUSTER_DOMAIN: &str = "cluster.local";
 /// The tenth address of the service range, as everywhere.
 pub(crate) const DNS_ADDRESS: u128 = 10;
-const KUBELET_PORT: u16 = 10250;
 /// Upstream's `maxPods`.
 const PODS_MAX: u32 = 110;
 /// The first start of a controller that has just come up.
@@ -49,6 +48,7 @@ pub(crate) struct Setup {
     pub(crate) place: Place,
     pub(crate) node_name: String,
     pub(crate) node_ips: Vec<IpAddr>,
+    pub(crate) kubelet_port: u16,
     pub(crate) pod_ranges: Ranges,
     pub(crate) service_ranges: Ranges,
     pub(crate) client: Client,
@@ -90,7 +90,7 @@ pub(crate) async fn start(setup: Setup) -> Result<Running, Failure> {
     let informers = Informers::new(setup.client.clone());
     let images = Arc::new(HostImages::new(setup.images, setup.registries, setup.clock.clone()));
     let image_changes = images.changes();
-    let listener = listen(KUBELET_PORT).await?;
+    let listener = listen(setup.kubelet_port, "--kubelet-port").await?;
     let agent = Agent::new(Arc::new(Node {
         config,
         client: setup.client.clone(),
@@ -191,7 +191,7 @@ fn config(setup: &Setup, pod_cidrs: &[Cidr]) -> Config {
         labels: Default::default(),
         taints: Vec::new(),
         pod_cidrs: pod_cidrs.iter().map(ToString::to_string).collect(),
-        port: KUBELET_PORT,
+        port: setup.kubelet_port,
         kubernetes_version: KUBERNETES_VERSION.to_owned(),
         runtime_version: format!("coracle://{}", env!("CARGO_PKG_VERSION")),
         machine: Machine::read(&root_dir),

@@ -13,9 +13,10 @@ use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::Client;
 use control_plane::{ControlPlane, Pool, Selection};
+use jiff::Timestamp;
 use object::time::Clock;
 use pki::token::TokenKey;
-use pki::{Authority, KeyPair, Leaf};
+use pki::{Authority, Identity, KeyPair, Leaf, Renewal};
 use registry::Registry;
 use registry::entropy::Entropy;
 use registry::services::ServiceSettings;
@@ -44,6 +45,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
 
     daemon::notify("STATUS=looking at the host");
     host_check::run(&options.place)?;
+    host_check::no_other_cluster(&options.place, &options.pod_ranges, &options.service_ranges)?;
     daemon::notify("STATUS=opening the store");
     let store = Store::open(&options.place.store_dir(), store::Options::default()).map_err(|e| Failure::new(format!("the store: {e}")))?;
     let timekeeper = store.clone();
@@ -52,6 +54,8 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     daemon::notify("STATUS=starting the API server");
     let node_ips = addresses::of_node(&options.node_ips, &options.pod_ranges)?;
     let credentials = Credentials::prepare(&options, &node_ips, &clock)?;
+    let renewal = credentials.renewal(&clock)?;
+    tasks.spawn(credentials.clone().keep_fresh(renewal, options.clone(), node_ips.clone(), clock.clone()));
     let api = ApiServer::new(Settings {
         registry: Registry::new(store.clone(), clock.clone(), Entropy::kernel(), service_settings(&options)?),
         token_key: Arc::clone(&credentials.token_key),
@@ -72,7 +76,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     };
     let own_client = client_as(&api, "coracle", "system:coracle", &[authz::PRIVILEGED_GROUP]);
     own_objects::create(&own_client, &dns_addresses, &cluster).await?;
-    let listener = listen(options.api_port).await.map_err(|failure| failure.hint("--api-port PORT"))?;
+    let listener = listen(options.api_port, "--api-port").await?;
     let tls = pki::tls::server(&credentials.serving, credentials.authority.certificate_pem()).map_err(failed("TLS"))?;
     tasks.spawn(api.clone().serve(listener, tls, stopping.clone()));
 
@@ -100,6 +104,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         place: options.place.clone(),
         node_name: options.node_name.clone(),
         node_ips,
+        kubelet_port: options.kubelet_port,
         pod_ranges: options.pod_ranges.clone(),
         service_ranges: options.service_ranges.clone(),
         client: client_as(&api, "kubelet", &user, &["system:nodes", "system:authenticated"]),
@@ -142,10 +147,20 @@ fn service_settings(options: &ServerOptions) -> Result<ServiceSettings, Failure>
     Ok(ServiceSettings { ranges: options.service_ranges.texts().into_iter().map(parse).collect::<Result<_, _>>()?, node_ports: NODE_PORTS })
 }
 
-/// Everything that is signed, made anew at each start but for the authority and the token key.
+/// What the server shows of itself. All but the authority and the token key is made anew at each start, and renewed while it runs.
+#[derive(Clone)]
 struct Credentials {
     authority: Authority,
     token_key: Arc<TokenKey>,
+    serving: Identity,
+    kubelet_client: Identity,
+    kubelet_serving: Identity,
+    /// The last one issued; all end together.
+    issued: KeyPair,
+}
+
+/// To whom the server shows itself as what.
+struct Pairs {
     serving: KeyPair,
     kubelet_client: KeyPair,
     kubelet_serving: KeyPair,
@@ -155,40 +170,66 @@ impl Credentials {
     fn prepare(options: &ServerOptions, node_ips: &[IpAddr], clock: &Clock) -> Result<Self, Failure> {
         let (dir, now) = (options.place.pki_dir(), clock.now());
         let authority = Authority::load_or_create(&dir, "ca", "kubernetes", now).map_err(failed("the cluster's authority"))?;
-        let issue = |leaf: &Leaf| authority.issue(leaf, now).map_err(failed("certificates"));
-        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"];
-        let mut names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-        names.push(options.node_name.clone());
-        let loopback: [IpAddr; 2] = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
-        let ips = [node_ips, &options.service_ranges.nth(1), &loopback].concat();
-        let serving = issue(&Leaf::server("kube-apiserver", names, ips))?;
-        let kubelet_client = issue(&Leaf::client("kube-apiserver-kubelet-client", authz::PRIVILEGED_GROUP))?;
-        let kubelet_serving = issue(&Leaf::server(
-            &format!("system:node:{}", options.node_name),
-            vec![options.node_name.clone()],
-            [node_ips, &loopback].concat(),
-        ))?;
         let token_key = Arc::new(TokenKey::load_or_create(&dir).map_err(failed("the token key"))?);
-        let credentials = Credentials { serving, kubelet_client, kubelet_serving, token_key, authority };
-        credentials.write_admin(options, clock)?;
-        Ok(credentials)
+        let pairs = Pairs::issue(&authority, options, node_ips, now).map_err(failed("certificates"))?;
+        let identity = |pair| Identity::new(pair).map_err(failed("certificates"));
+        Ok(Credentials {
+            serving: identity(&pairs.serving)?,
+            kubelet_client: identity(&pairs.kubelet_client)?,
+            kubelet_serving: identity(&pairs.kubelet_serving)?,
+            issued: pairs.serving,
+            token_key,
+            authority,
+        })
     }
 
-    /// The administrator's kubeconfig, which `up` merges into the user's own.
-    fn write_admin(&self, options: &ServerOptions, clock: &Clock) -> Result<(), Failure> {
-        let admin = self
-            .authority
-            .issue(&Leaf::client("kubernetes-admin", authz::PRIVILEGED_GROUP), clock.now())
-            .map_err(failed("the administrator's certificate"))?;
-        let access = kubeconfig::Access {
-            server: format!("https://127.0.0.1:{}", options.api_port),
-            ca_pem: self.authority.certificate_pem(),
-            client: &admin,
-        };
-        let document = kubeconfig::document(&options.place.context(), &access);
-        pki::write_private(Path::new(&options.place.admin_kubeconfig()), &codec::yaml::write(&document))
-            .map_err(failed("the administrator's kubeconfig"))
+    fn renewal(&self, clock: &Clock) -> Result<Renewal, Failure> {
+        Renewal::of("the server's certificates", &self.issued, clock.clone()).map_err(failed("certificates"))
     }
+
+    /// Connections that stand go on.
+    async fn keep_fresh(self, mut renewal: Renewal, options: ServerOptions, node_ips: Vec<IpAddr>, clock: Clock) {
+        loop {
+            renewal.due().await;
+            let pairs = Pairs::issue(&self.authority, &options, &node_ips, clock.now());
+            renewal.note(pairs.and_then(|pairs| self.exchange(pairs)));
+        }
+    }
+
+    fn exchange(&self, pairs: Pairs) -> Result<KeyPair, pki::Error> {
+        self.serving.exchange(&pairs.serving)?;
+        self.kubelet_client.exchange(&pairs.kubelet_client)?;
+        self.kubelet_serving.exchange(&pairs.kubelet_serving)?;
+        Ok(pairs.serving)
+    }
+}
+
+impl Pairs {
+    /// Writes the administrator's kubeconfig too.
+    fn issue(authority: &Authority, options: &ServerOptions, node_ips: &[IpAddr], now: Timestamp) -> Result<Self, pki::Error> {
+        let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"];
+        let names = names.iter().map(|n| (*n).to_owned()).chain([options.node_name.clone()]).collect();
+        let loopback: [IpAddr; 2] = [std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
+        let ips = [node_ips, &options.service_ranges.nth(1), &loopback].concat();
+        let of_node =
+            Leaf::server(&format!("system:node:{}", options.node_name), vec![options.node_name.clone()], [node_ips, &loopback].concat());
+        let pairs = Pairs {
+            serving: authority.issue(&Leaf::server("kube-apiserver", names, ips), now)?,
+            kubelet_client: authority.issue(&Leaf::client("kube-apiserver-kubelet-client", authz::PRIVILEGED_GROUP), now)?,
+            kubelet_serving: authority.issue(&of_node, now)?,
+        };
+        write_admin(authority, options, now)?;
+        Ok(pairs)
+    }
+}
+
+/// The administrator's kubeconfig, which `up` merges into the user's own.
+fn write_admin(authority: &Authority, options: &ServerOptions, now: Timestamp) -> Result<(), pki::Error> {
+    let admin = authority.issue(&Leaf::client("kubernetes-admin", authz::PRIVILEGED_GROUP), now)?;
+    let server = format!("https://127.0.0.1:{}", options.api_port);
+    let access = kubeconfig::Access { server, ca_pem: authority.certificate_pem(), client: &admin };
+    let document = kubeconfig::document(&options.place.context(), &access);
+    pki::write_private(Path::new(&options.place.admin_kubeconfig()), &codec::yaml::write(&document))
 }
 
 fn control_options(options: &ServerOptions, credentials: &Credentials) -> control_plane::Options {

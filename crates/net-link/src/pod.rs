@@ -30,6 +30,8 @@ const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// The node's end of every pair.
 const NODE_MAC: Mac = [0xee; 6];
 const POD_LINK: &str = "eth0";
+/// Begins the names of all links that clusters make.
+const LINK_PREFIX: &str = "cor";
 /// What a link carries when nothing else is known.
 const MTU_DEFAULT: u32 = 1500;
 
@@ -139,6 +141,11 @@ impl PodNetwork {
         let mut socket = RouteSocket::open()?;
         for (_, link, _) in attached(&mut socket, cluster)? {
             socket.commit_if_present(Changes::default().delete_link(&link.name))?;
+        }
+        let is_others = |link: &Link| link.name.starts_with(LINK_PREFIX) && !link.name.starts_with(&link_prefix(cluster));
+        if socket.links()?.iter().any(is_others) {
+            tracing::warn!("another cluster on this host needs forwarding; it stays on, also when that one goes");
+            return Ok(());
         }
         forwarding::restore(&memory(state_dir))
     }
@@ -291,7 +298,7 @@ fn alias(cluster: &str, pod_uid: &str) -> String {
 
 /// First letters of the names of a cluster's pod links.
 pub fn link_prefix(cluster: &str) -> String {
-    format!("cor{}", letters(hash(cluster.as_bytes()), 4))
+    format!("{LINK_PREFIX}{}", letters(hash(cluster.as_bytes()), 4))
 }
 
 /// The node's end of a pod's pair. At most 15 characters: the cluster's prefix and eight letters for the pod.

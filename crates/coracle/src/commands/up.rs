@@ -7,6 +7,7 @@ use crate::admin::admin_client;
 use crate::cli::ClusterFlags;
 use crate::daemon;
 use crate::failure::Failure;
+use crate::host_check;
 use crate::kubeconfig;
 use crate::options::{self, Place, ServerOptions};
 use crate::say;
@@ -22,6 +23,7 @@ pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Failure> {
     let began = object::time::stopwatch();
     let running = crate::block_on(is_serving(&options.place))?;
     if !running {
+        host_check::no_other_cluster(&options.place, &options.pod_ranges, &options.service_ranges)?;
         start(flags, &options, began)?;
     }
     let text = std::fs::read_to_string(options.place.admin_kubeconfig())
@@ -73,6 +75,7 @@ fn arguments(flags: &ClusterFlags, options: &ServerOptions) -> Vec<String> {
         format!("--data-dir={}", options.place.data_dir.display()),
         format!("--api-port={}", options.api_port),
         format!("--registry-port={}", options.registry_port),
+        format!("--kubelet-port={}", options.kubelet_port),
         format!("--pod-cidr={}", flags.pod_cidr),
         format!("--service-cidr={}", flags.service_cidr),
         format!("--node-name={}", options.node_name),

@@ -229,10 +229,12 @@ fn nothing_outlives_a_reset_on_either_host() {
     for uid in uids.split(' ') {
         assert_ne!(groups(uid), "", "the pod has a cgroup");
     }
-    for host in [&cluster.far.lab, &cluster.near] {
+    // The one that joined another's cluster leaves a Node there.
+    for (host, has_joined) in [(&cluster.far.lab, true), (&cluster.near, false)] {
         let mounts = || host.run("cat", &["/proc/self/mounts"]).contains(&host.dir.display().to_string());
         assert!(mounts(), "volumes are mounted");
-        host.coracle(&["reset"]);
+        let said = host.coracle(&["reset"]);
+        assert_eq!(said.contains("kubectl delete node far"), has_joined, "{said}");
         assert!(!mounts(), "{}", host.run("cat", &["/proc/self/mounts"]));
         assert!(!host.dir.join("data").exists());
         let links = host.run("ip", &["-o", "link"]);

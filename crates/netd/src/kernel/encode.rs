@@ -1,6 +1,7 @@
 //! From rows to the elements of the kernel's maps. Each part of a key begins at a multiple of four bytes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use net_plan::rows::{Action, Front, Mode, TargetId};
 use net_plan::table::Row;
@@ -109,5 +110,34 @@ fn next_after(ip: IpAddr) -> Option<Vec<u8>> {
     match ip {
         IpAddr::V4(ip) => Some(ip.to_bits().checked_add(1)?.to_be_bytes().to_vec()),
         IpAddr::V6(ip) => Some(ip.to_bits().checked_add(1)?.to_be_bytes().to_vec()),
+    }
+}
+
+/// What `range_elements` made, read back: one without an end holds all addresses that follow.
+pub(super) fn ranges(mut elements: Vec<(Vec<u8>, bool)>) -> Vec<RangeInclusive<IpAddr>> {
+    elements.sort();
+    let mut ranges = Vec::new();
+    let mut elements = elements.iter().peekable();
+    while let Some((first, ends_range)) = elements.next() {
+        let end = elements.peek().filter(|(_, ends_range)| *ends_range);
+        let (Some(first), false) = (address(first), *ends_range) else { continue };
+        let last = end.and_then(|(key, _)| address(key)).map_or_else(|| last_of_family(first), before);
+        ranges.push(first..=last);
+    }
+    ranges
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+fn last_of_family(ip: IpAddr) -> IpAddr {
+    if ip.is_ipv4() { IpAddr::from([0xff; 4]) } else { IpAddr::from([0xff; 16]) }
+}
+
+fn before(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits().saturating_sub(1)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits().saturating_sub(1)).into(),
     }
 }

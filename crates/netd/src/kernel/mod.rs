@@ -9,6 +9,7 @@ mod layout;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use net_link::netlink::Result;
 use net_link::nft::{Batch, Data, NftSocket};
@@ -39,6 +40,32 @@ pub struct Settings {
 /// The table of a cluster. The first, or only, cluster of a host is called `coracle`.
 pub fn table_name(cluster: &str) -> String {
     if cluster == "coracle" { "coracle".to_owned() } else { format!("coracle-{cluster}") }
+}
+
+/// Addresses that another cluster of this network namespace uses, for pods or services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub table: String,
+    pub range: RangeInclusive<IpAddr>,
+}
+
+/// What clusters other than `cluster` have written into their tables, running or not.
+pub fn ranges_of_others(cluster: &str) -> Result<Vec<Taken>> {
+    let mut socket = NftSocket::open()?;
+    let own = table_name(cluster);
+    let is_other = |table: &String| (table == "coracle" || table.starts_with("coracle-")) && *table != own;
+    let mut taken = Vec::new();
+    for table in socket.tables()?.into_iter().filter(is_other) {
+        for set in FAMILIES.iter().flat_map(|family| [family.named("pods"), family.named("services")]) {
+            let rows = match socket.elements(&table, &set) {
+                Err(error) if error.is_absent() => continue,
+                rows => rows?,
+            };
+            let elements = rows.into_iter().map(|row| (row.key, row.ends_range)).collect();
+            taken.extend(encode::ranges(elements).into_iter().map(|range| Taken { table: table.clone(), range }));
+        }
+    }
+    Ok(taken)
 }
 
 pub struct KernelTable {
