@@ -1,6 +1,6 @@
 //! Coracle's answers against the recorded ones of upstream.
 
-mod hostile;
+mod fuzz;
 
 use std::collections::HashSet;
 
