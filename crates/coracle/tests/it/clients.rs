@@ -51,6 +51,14 @@ fn client_go_is_content() {
 }
 
 #[test]
+fn kube_rs_is_content() {
+    let Some(program) = fetched("rust/bin/rust-client") else { return };
+    let Some(lab) = lab() else { return };
+    let said = lab.run(&program.display().to_string(), &[]);
+    assert!(said.ends_with("kube-rs is content\n"), "{said}");
+}
+
+#[test]
 fn helm_installs_upgrades_and_goes_back() {
     for helm in ["helm", "helm-3"] {
         let Some(program) = fetched(helm) else { return };
