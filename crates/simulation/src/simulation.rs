@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
-use client::Client;
+use client::{Client, Transport};
 use control_plane::{ControlPlane, Options, Selection};
 use jiff::{SignedDuration, Timestamp};
 use object::time::Clock;
@@ -31,7 +31,8 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(900);
 pub struct Simulation {
     /// An administrator's.
     pub client: Client,
-    server: Arc<ApiServer>,
+    /// As its administrator sees it.
+    server: Arc<dyn Transport>,
     clock: Clock,
     /// How far the cluster's clock is from where it should be, in seconds.
     clock_error: Arc<AtomicI64>,
@@ -61,14 +62,7 @@ impl Simulation {
 
     /// A cluster at rest with nodes `node-1` to `node-N`, each with an agent of its own. Call it within `run`.
     pub async fn start(n_nodes: u8) -> Self {
-        let mut simulation = Self::empty().await;
-        for number in 1..=n_nodes {
-            let (is_up, wire) = watch::channel(true);
-            let client = simulation.connect(wire);
-            simulation.nodes.push(PlayedNode::new(number, client, simulation.clock.clone(), simulation.sick.clone(), is_up));
-        }
-        simulation.settle().await;
-        simulation
+        Self::empty().await.played_by(n_nodes).await
     }
 
     /// A cluster whose many nodes are played by one task in place of an agent each; they can be lost, and nothing else.
@@ -80,6 +74,11 @@ impl Simulation {
         simulation
     }
 
+    /// As `start`, but the API server is another one, empty but for what it makes by itself, and time is the real one.
+    pub async fn start_on(server: Arc<dyn Transport>, n_nodes: u8) -> Self {
+        Self::with(server, Clock::system(), Arc::default()).await.played_by(n_nodes).await
+    }
+
     async fn empty() -> Self {
         let began = tokio::time::Instant::now();
         let clock_error = Arc::new(AtomicI64::new(0));
@@ -88,9 +87,12 @@ impl Simulation {
             let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
             BIRTH + passed + SignedDuration::from_secs(error.load(Ordering::Relaxed))
         });
-        let server = server(&clock).await;
+        Self::with(server(&clock).await, clock, clock_error).await
+    }
+
+    async fn with(server: Arc<dyn Transport>, clock: Clock, clock_error: Arc<AtomicI64>) -> Self {
         let writes = Writes::default();
-        let client = admin(&server, &writes, watch::channel(true).1);
+        let client = Client::new(Arc::new(Wire::new(server.clone(), writes.clone(), watch::channel(true).1)));
         let mut simulation = Simulation {
             client,
             server,
@@ -107,8 +109,18 @@ impl Simulation {
         simulation
     }
 
+    async fn played_by(mut self, n_nodes: u8) -> Self {
+        for number in 1..=n_nodes {
+            let (is_up, wire) = watch::channel(true);
+            let client = self.connect(wire);
+            self.nodes.push(PlayedNode::new(number, client, self.clock.clone(), self.sick.clone(), is_up));
+        }
+        self.settle().await;
+        self
+    }
+
     fn connect(&self, is_up: watch::Receiver<bool>) -> Client {
-        admin(&self.server, &self.writes, is_up)
+        Client::new(Arc::new(Wire::new(self.server.clone(), self.writes.clone(), is_up)))
     }
 
     /// All controllers and the scheduler, knowing nothing but what the API says.
@@ -188,7 +200,7 @@ impl Simulation {
     }
 }
 
-async fn server(clock: &Clock) -> Arc<ApiServer> {
+async fn server(clock: &Clock) -> Arc<dyn Transport> {
     let registry = Registry::new(store::Store::memory(), clock.clone(), Entropy::seeded(1), ServiceSettings::default());
     let server = ApiServer::new(Settings {
         registry,
@@ -200,11 +212,6 @@ async fn server(clock: &Clock) -> Arc<ApiServer> {
     });
     let bootstrapped = server.bootstrap(&[[10, 0, 0, 1].into()], 6443).await;
     bootstrapped.unwrap_or_else(|e| panic!("the server does not bootstrap: {e:?}"));
-    server
-}
-
-fn admin(server: &Arc<ApiServer>, writes: &Writes, is_up: watch::Receiver<bool>) -> Client {
     let groups = vec!["system:masters".to_owned(), "system:authenticated".to_owned()];
-    let user = UserInfo { name: "admin".into(), groups, ..UserInfo::default() };
-    Client::new(Arc::new(Wire::new(server.local(user), writes.clone(), is_up)))
+    Arc::new(server.local(UserInfo { name: "admin".into(), groups, ..UserInfo::default() }))
 }

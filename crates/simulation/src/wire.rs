@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use apiserver::Local;
 use bytes::Bytes;
 use client::transport::Error;
 use client::{Body, Transport};
@@ -28,13 +27,13 @@ impl Writes {
 
 #[derive(Clone)]
 pub(crate) struct Wire {
-    server: Local,
+    server: Arc<dyn Transport>,
     writes: Writes,
     is_up: watch::Receiver<bool>,
 }
 
 impl Wire {
-    pub(crate) fn new(server: Local, writes: Writes, is_up: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(server: Arc<dyn Transport>, writes: Writes, is_up: watch::Receiver<bool>) -> Self {
         Wire { server, writes, is_up }
     }
 }

@@ -9,7 +9,7 @@ use object::plan::{DeleteOptions, PatchKind, Propagation};
 use serde_json::{Value, json};
 use simulation::Simulation;
 
-use crate::{nodes, table};
+use crate::{nodes, rollout, table};
 
 pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str) -> String {
     let words: Vec<&str> = command.split_whitespace().collect();
@@ -35,7 +35,9 @@ pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str)
             patch(&client, what, &json!({"spec": {"replicas": n}})).await.map(|()| format!("{what} scaled\n"))
         }
         ["set-image", what, image] => set_image(&client, what, image).await,
-        ["undo", what] => undo(&client, what).await,
+        ["undo", what] => rollout::undo(&client, &path(what), None).await,
+        ["undo", what, revision] => rollout::undo(&client, &path(what), revision.parse().ok()).await,
+        ["history", what] => rollout::history(&client, &path(what)).await,
         ["pause", what] => patch(&client, what, &json!({"spec": {"paused": true}})).await.map(|()| format!("{what} paused\n")),
         ["resume", what] => patch(&client, what, &json!({"spec": {"paused": null}})).await.map(|()| format!("{what} resumed\n")),
         ["suspend", what] => patch(&client, what, &json!({"spec": {"suspend": true}})).await.map(|()| format!("{what} suspended\n")),
@@ -64,7 +66,7 @@ fn silent((): ()) -> Result<String, Error> {
     Ok(String::new())
 }
 
-fn duration(text: &str) -> Duration {
+pub(crate) fn duration(text: &str) -> Duration {
     let (number, unit) = text.split_at(text.len() - 1);
     let seconds = match unit {
         "s" => 1,
@@ -131,23 +133,4 @@ async fn set_image(client: &Client, what: &str, image: &str) -> Result<String, E
     let containers = json!([{"name": container, "image": image}]);
     patch(client, what, &json!({"spec": {"template": {"spec": {"containers": containers}}}})).await?;
     Ok(format!("{what} image updated\n"))
-}
-
-/// As `kubectl rollout undo`: the template of the revision before the current one.
-async fn undo(client: &Client, what: &str) -> Result<String, Error> {
-    let mut deployment: Value = client.get(&path(what)).await?;
-    let sets: Value = client.get("/apis/apps/v1/namespaces/default/replicasets").await?;
-    let revision =
-        |set: &&Value| set["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().and_then(|r| r.parse::<u64>().ok());
-    let is_own = |set: &&Value| set["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"];
-    let mut own: Vec<&Value> = sets["items"].as_array().into_iter().flatten().filter(is_own).collect();
-    own.sort_by_key(revision);
-    let [.., before, _] = own[..] else { return Ok("error: no rollout history found\n".to_owned()) };
-    let mut template = before["spec"]["template"].clone();
-    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
-        labels.remove("pod-template-hash");
-    }
-    deployment["spec"]["template"] = template;
-    let _: Value = client.update(&path(what), &deployment).await?;
-    Ok(format!("{what} rolled back\n"))
 }

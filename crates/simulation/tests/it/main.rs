@@ -2,6 +2,8 @@ mod certificates;
 mod command;
 mod crowd;
 mod nodes;
+mod rollout;
 mod scripts;
 mod seeds;
+mod swap;
 mod table;

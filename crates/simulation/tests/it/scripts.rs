@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use client::Transport;
 use simulation::Simulation;
 
 use crate::command;
 
-fn scripts() -> Vec<PathBuf> {
+pub(crate) fn scripts() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let mut files: Vec<_> = fs::read_dir(&dir).expect("the scripts").map(|entry| entry.expect("a script").path()).collect();
     files.sort();
@@ -21,7 +23,7 @@ fn scripts_print_what_they_say() {
     let mut faults = Vec::new();
     for file in scripts() {
         let wanted = fs::read_to_string(&file).expect("a script is text");
-        let found = Simulation::run(async || play(&wanted).await);
+        let found = Simulation::run(async || play(&wanted, None).await);
         if found == wanted {
             continue;
         }
@@ -35,7 +37,7 @@ fn scripts_print_what_they_say() {
 }
 
 /// The script with what its commands print now.
-async fn play(script: &str) -> String {
+pub(crate) async fn play(script: &str, other: Option<&Arc<dyn Transport>>) -> String {
     let mut simulation: Option<Simulation> = None;
     let mut lines = script.lines().peekable();
     let mut found = String::new();
@@ -50,7 +52,11 @@ async fn play(script: &str) -> String {
         // What it printed before.
         while lines.next_if(|line| !line.is_empty() && !line.starts_with("$ ") && !line.starts_with('#')).is_some() {}
         if let Some(n_nodes) = command.strip_prefix("nodes ") {
-            simulation = Some(Simulation::start(n_nodes.parse().expect("how many nodes")).await);
+            let n_nodes = n_nodes.parse().expect("how many nodes");
+            simulation = Some(match other {
+                Some(server) => Simulation::start_on(server.clone(), n_nodes).await,
+                None => Simulation::start(n_nodes).await,
+            });
             continue;
         }
         let simulation = simulation.as_mut().expect("a script begins with `$ nodes N`");

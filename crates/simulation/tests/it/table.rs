@@ -25,7 +25,7 @@ pub(crate) async fn events(client: &Client, reason: &str) -> Result<String, Erro
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let name = text(&event["involvedObject"]["name"]);
         let about = format!("{}/{}", text(&event["involvedObject"]["kind"]).to_lowercase(), masked(&name));
-        format!("{}   {about}   {}\n", text(&event["type"]), text(&event["message"]).replace(&name, &masked(&name)))
+        format!("{}   {about}   {}\n", text(&event["type"]), quoted_masked(&text(&event["message"]).replace(&name, &masked(&name))))
     };
     let lines: std::collections::BTreeSet<String> = of_reason.map(line).collect();
     Ok(if lines.is_empty() { "No resources found\n".to_owned() } else { lines.into_iter().collect() })
@@ -58,6 +58,11 @@ fn render(table: &Value, is_wide: bool) -> String {
         format!("{}\n", padded.trim_end())
     };
     lines.iter().map(line).collect()
+}
+
+/// Each name that stands in quotes.
+fn quoted_masked(text: &str) -> String {
+    text.split('"').map(masked).collect::<Vec<_>>().join("\"")
 }
 
 /// `web-5d4f8c7b9-x2x4z` → `web-5d4f8c7b9-*`.
