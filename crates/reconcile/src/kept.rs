@@ -40,9 +40,13 @@ impl<K: Serialize + DeserializeOwned> Packing<K> {
     }
 }
 
-pub(crate) struct Kept<K>(Mutex<Form<K>>);
+pub(crate) enum Kept<K> {
+    /// Of a kind that is never packed.
+    Whole(Arc<K>),
+    Either(Mutex<Form<K>>),
+}
 
-enum Form<K> {
+pub(crate) enum Form<K> {
     Loose { object: Arc<K>, is_asked: bool },
     Packed { text: Box<[u8]>, unpack: fn(&[u8]) -> K },
 }
@@ -50,19 +54,25 @@ enum Form<K> {
 impl<K> Kept<K> {
     /// Keeps what comes in place of `old`: whoever asked for that will ask for this.
     pub(crate) fn new(object: &Arc<K>, old: Option<&Kept<K>>, packing: Option<Packing<K>>) -> Self {
-        let is_asked = old.and_then(|old| match &*locked(&old.0) {
-            Form::Loose { is_asked, .. } => Some(*is_asked),
-            Form::Packed { .. } => None,
-        });
-        let form = match (packing, is_asked) {
-            (Some(packing), None) => packing.packed(object),
-            (_, is_asked) => Form::Loose { object: Arc::clone(object), is_asked: is_asked.unwrap_or(false) },
+        let Some(packing) = packing else { return Kept::Whole(Arc::clone(object)) };
+        let was_asked = match old {
+            Some(Kept::Either(form)) => match &*locked(form) {
+                Form::Loose { is_asked, .. } => Some(*is_asked),
+                Form::Packed { .. } => None,
+            },
+            _ => None,
         };
-        Kept(Mutex::new(form))
+        Kept::Either(Mutex::new(match was_asked {
+            Some(is_asked) => Form::Loose { object: Arc::clone(object), is_asked },
+            None => packing.packed(object),
+        }))
     }
 
     pub(crate) fn object(&self) -> Arc<K> {
-        let mut form = locked(&self.0);
+        let mut form = match self {
+            Kept::Whole(object) => return Arc::clone(object),
+            Kept::Either(form) => locked(form),
+        };
         match &mut *form {
             Form::Loose { object, is_asked } => {
                 *is_asked = true;
@@ -78,7 +88,8 @@ impl<K> Kept<K> {
 
     /// Packs what was not asked for since this was last called.
     pub(crate) fn pack_unless_asked(&self, packing: Packing<K>) {
-        let mut form = locked(&self.0);
+        let Kept::Either(form) = self else { return };
+        let mut form = locked(form);
         if let Form::Loose { object, is_asked } = &mut *form
             && !std::mem::take(is_asked)
         {
@@ -89,7 +100,7 @@ impl<K> Kept<K> {
 
     #[cfg(test)]
     fn is_packed(&self) -> bool {
-        matches!(&*locked(&self.0), Form::Packed { .. })
+        matches!(self, Kept::Either(form) if matches!(&*locked(form), Form::Packed { .. }))
     }
 }
 
