@@ -120,12 +120,12 @@ pub(crate) fn container_restart(lab: &Lab) -> Result<Vec<Row>> {
     let client = lab.client()?;
     let mut seconds = Vec::new();
     for i in 0..N_REPEATS {
-        let (name_wanted, argument) = (format!("killed-{i}"), mark(i));
+        let name_wanted = format!("killed-{}-{i}", std::process::id());
         let one = async {
             let mut pods = Pods::watch(&client);
-            client.create::<Value>(PODS, &sleeping(&name_wanted, argument)).await?;
+            client.create::<Value>(PODS, &sleeping(&name_wanted, 10_000)).await?;
             pods.until(|pod| name(pod) == name_wanted && is_running(pod)).await?;
-            let pid = process_of(&format!("sleep\0{argument}\0"))?;
+            let pid = process_of(&name_wanted)?;
             let began = Instant::now();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
             pods.until(|pod| {
@@ -141,23 +141,18 @@ pub(crate) fn container_restart(lab: &Lab) -> Result<Vec<Row>> {
     Ok(vec![Row::new("container killed → running again, p50 of 5", "s", Some(0.393), Bar::AtMost(0.15), percentile(&seconds, 0.5))])
 }
 
-/// A number of seconds that no other process on the machine sleeps for.
-fn mark(i: usize) -> u32 {
-    std::process::id() % 1_000_000 + 1_000_000 * (i as u32 + 1)
-}
-
-/// `command` as /proc has it: each word ends with a zero.
-fn process_of(command: &str) -> Result<rustix::process::Pid> {
+/// A process of the pod's container, told by the host name in its environment.
+fn process_of(pod: &str) -> Result<rustix::process::Pid> {
+    let wanted = format!("HOSTNAME={pod}");
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
-        if std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == command.as_bytes()) {
+        if std::fs::read(entry.path().join("environ")).is_ok_and(|text| text.split(|byte| *byte == 0).any(|line| line == wanted.as_bytes()))
+        {
             return rustix::process::Pid::from_raw(pid).ok_or_else(|| "process 0".into());
         }
     }
     Err("the container's process is not there".into())
 }
-
-const WEB_COMMAND: &str = "httpd\0-f\0-p\08080\0-h\0/bin\0";
 
 /// A web server behind a Service with a known address.
 fn web(name: &str, address: &str, n_replicas: usize) -> String {
@@ -245,7 +240,7 @@ pub(crate) fn pod_replacement(lab: &Lab) -> Result<Vec<Row>> {
     Ok(vec![
         Row::new("pod deleted without grace → replacement Ready, p50 of 5", "s", None, Bar::AtMost(0.5), percentile(&seconds, 0.5)),
         of_deleted.row("last request to a dead pod after its deletion"),
-        of_killed.row("last request to a pod whose process was killed, after that"),
+        of_killed.row("last request to a pod after its process was killed"),
     ])
 }
 
@@ -295,15 +290,16 @@ async fn while_asked<T>(address: SocketAddr, work: impl Future<Output = Result<T
 /// A pod that dies by itself: the process of one of two is killed, and comes again.
 async fn kill_one(client: &Client, address: SocketAddr) -> Result<Vec<f64>> {
     let mut pods = Pods::watch(client);
+    let mut restarts = std::collections::BTreeMap::new();
+    let is_up = |pod: &Value| is_ready(pod).then(|| pod["status"]["containerStatuses"][0]["restartCount"].as_i64()).flatten();
+    pods.until(|pod| {
+        restarts.extend(is_up(pod).map(|n| (name(pod).to_owned(), n)));
+        restarts.len() == 2
+    })
+    .await?;
+    let victim = process_of(restarts.keys().next().ok_or("no pod")?)?;
     let ((), failures) = while_asked(address, async {
-        let mut restarts = std::collections::BTreeMap::new();
-        let is_up = |pod: &Value| is_ready(pod).then(|| pod["status"]["containerStatuses"][0]["restartCount"].as_i64()).flatten();
-        pods.until(|pod| {
-            restarts.extend(is_up(pod).map(|n| (name(pod).to_owned(), n)));
-            restarts.len() == 2
-        })
-        .await?;
-        rustix::process::kill_process(process_of(WEB_COMMAND)?, rustix::process::Signal::KILL)?;
+        rustix::process::kill_process(victim, rustix::process::Signal::KILL)?;
         pods.until(|pod| is_up(pod).is_some_and(|n| restarts.get(name(pod)).is_some_and(|before| n > *before))).await
     })
     .await?;
