@@ -6,6 +6,7 @@
 //!
 //! Invariant: applying it twice changes nothing.
 
+pub(crate) mod closed;
 mod pods;
 mod services;
 mod workloads;
@@ -26,16 +27,17 @@ type Rule = fn(&mut Tree, Timestamp);
 /// By the short name of a type. A rule sees the value before its parts are walked.
 const RULES: &[(&str, &[(&str, Rule)])] = &[("core.v1", pods::RULES), ("core.v1", services::RULES), ("", workloads::RULES)];
 
-/// In place of a value: the field is dropped, as upstream does where it does not belong to the version's defaults yet.
+/// In place of a value: the field is behind a closed gate (`closed`), and what has no other field goes with it.
 const CLOSED: &str = "-";
+const CLOSED_ALONE: &str = "--";
 const ROWS: &str = include_str!("defaults/rows.txt");
 
 /// What is known of a type beyond its fields.
 #[derive(Default)]
 struct Facts {
     constants: Vec<(&'static str, Value)>,
-    /// Fields behind a gate that is closed.
-    closed: Vec<&'static str>,
+    /// Fields behind a gate that is closed; with whether what has no other field goes too.
+    closed: Vec<(&'static str, bool)>,
     rules: Vec<Rule>,
 }
 
@@ -43,26 +45,6 @@ pub fn default(catalog: &Catalog, type_id: TypeId, object: &mut Value, now: Time
     let walk = Walk { catalog, now };
     if let Value::Object(tree) = object {
         walk.structure(catalog.get(type_id), tree);
-    }
-}
-
-/// Drops what stands behind closed gates. Upstream does so only after it has noted who wrote what.
-pub(crate) fn close(catalog: &Catalog, shape: &Shape, value: &mut Value) {
-    match (shape, value) {
-        (Shape::Struct(id), Value::Object(tree)) => {
-            let ty = catalog.get(*id);
-            if let Some(facts) = short_name(&ty.name).and_then(|name| facts().get(name)) {
-                facts.closed.iter().for_each(|field| drop(tree.remove(*field)));
-            }
-            for (name, value) in tree.iter_mut() {
-                if let Some(field) = ty.field(name) {
-                    close(catalog, &field.shape, value);
-                }
-            }
-        }
-        (Shape::List(item), Value::Array(items)) => items.iter_mut().for_each(|value| close(catalog, item, value)),
-        (Shape::Map(item), Value::Object(map)) => map.values_mut().for_each(|value| close(catalog, item, value)),
-        _ => {}
     }
 }
 
@@ -83,8 +65,8 @@ fn facts() -> &'static HashMap<String, Facts> {
             let mut words = line.splitn(3, ' ');
             let (Some(name), Some(field), Some(value)) = (words.next(), words.next(), words.next()) else { panic!("short row: {line}") };
             let facts = facts.entry(name.to_owned()).or_default();
-            if value == CLOSED {
-                facts.closed.push(field);
+            if matches!(value, CLOSED | CLOSED_ALONE) {
+                facts.closed.push((field, value == CLOSED_ALONE));
                 continue;
             }
             let value = serde_json::from_str(value).expect("a default is JSON");

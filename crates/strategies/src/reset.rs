@@ -1,16 +1,17 @@
 //! The two resets every kind shares, by its row: status on create, the other half on update; and the generation.
 
-use kinds::{Resource, Shape};
+use kinds::Resource;
 use object::meta;
 use serde_json::Value;
 
 use crate::Context;
+use crate::defaults::closed;
 use crate::equality::is_semantically_equal;
 use crate::row::{self, Row, StatusMetadata};
 
 pub(crate) fn create(resource: &Resource, object: &mut Value, context: &Context<'_>) {
     let row = row::find(&resource.group, &resource.plural);
-    crate::defaults::close(context.catalog, &Shape::Struct(resource.type_id), object);
+    closed::drop(resource, object);
     if has_status(resource) && !row.keeps_status_on_create {
         unset(object, "status");
     }
@@ -25,7 +26,9 @@ pub(crate) fn create(resource: &Resource, object: &mut Value, context: &Context<
 
 pub(crate) fn update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value, context: &Context<'_>) {
     let row = row::find(&resource.group, &resource.plural);
-    crate::defaults::close(context.catalog, &Shape::Struct(resource.type_id), new);
+    let is_another = |new: &Value| row.generation.is_some_and(|pointers| pointers.iter().any(|pointer| is_changed(pointer, old, new)));
+    let counts = subresource.is_empty() && row.counts_dropped && is_another(new);
+    closed::drop(resource, new);
     match subresource {
         "" if has_status(resource) => take(new, "status", old),
         "status" => keep_all_but_status(row, old, new),
@@ -34,7 +37,7 @@ pub(crate) fn update(resource: &Resource, subresource: &str, old: &Value, new: &
     if let Some(update) = row.update {
         update(subresource, old, new, context);
     }
-    if subresource != "status" && row.generation.is_some_and(|pointers| pointers.iter().any(|pointer| is_changed(pointer, old, new))) {
+    if counts || (subresource != "status" && is_another(new)) {
         meta::set(new, "generation", meta::generation(old) + 1);
     }
 }

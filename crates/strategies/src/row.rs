@@ -82,6 +82,8 @@ pub(crate) struct Row {
     pub(crate) name: NameRule,
     /// JSON pointers whose change makes a new generation; `None` when the kind has no generation.
     pub(crate) generation: Option<&'static [&'static str]>,
+    /// Whether a field that is then dropped makes a new generation too.
+    pub(crate) counts_dropped: bool,
     /// Whether a create may set status.
     pub(crate) keeps_status_on_create: bool,
     pub(crate) status_metadata: StatusMetadata,
@@ -100,6 +102,7 @@ impl Row {
             plural,
             name: NameRule::Subdomain,
             generation: None,
+            counts_dropped: false,
             keeps_status_on_create: false,
             status_metadata: StatusMetadata::Sent,
             complete: None,

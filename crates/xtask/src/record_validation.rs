@@ -5,6 +5,8 @@
 //! the create, which updates start from, and *cases*: put a value at a place (none: take away what is there), and what the answer is.
 //! A case has `want`, the causes of a refusal, or else `then`, what came out differently from what was put. Answers that are no
 //! validation (a body that cannot be read, a forbidden request) are left out. Everything but the seed's own create is a dry run.
+//! The server runs without the admission that completes pods and nodes, which is not asked about:
+//! `--disable-admission-plugins=DefaultTolerationSeconds,TaintNodesByCondition,Priority,ServiceAccount`.
 
 mod faulty;
 mod masks;

@@ -88,10 +88,6 @@ fn container(container: &mut Tree, _: Timestamp) {
         let policy = pull_policy(text(container, "image"));
         container.insert("imagePullPolicy".to_owned(), Value::from(policy));
     }
-    // The signal is behind a closed gate (`rows.txt`), and a lifecycle of nothing else goes with it.
-    if map(container, "lifecycle").is_some_and(|lifecycle| lifecycle.len() == 1 && lifecycle.contains_key("stopSignal")) {
-        container.remove("lifecycle");
-    }
 }
 
 /// `Always` for the tag `latest`, also when it is only meant; a digest is no tag.

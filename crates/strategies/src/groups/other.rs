@@ -55,7 +55,10 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::new(RESOURCE, "resourceclaims").checked(devices::validate_claim, devices::validate_claim_update)
     },
     Row::new(RESOURCE, "resourceclaimtemplates").checked(devices::validate_template, devices::validate_template_update),
-    Row::new(RESOURCE, "resourceslices").with_generation().checked(devices::validate_slice, devices::validate_slice_update),
+    Row {
+        counts_dropped: true,
+        ..Row::new(RESOURCE, "resourceslices").with_generation().checked(devices::validate_slice, devices::validate_slice_update)
+    },
     Row::new("scheduling.k8s.io", "priorityclasses").bumped_by(&[]).checked(cluster::validate_priority, cluster::validate_priority_update),
 ];
 

@@ -471,8 +471,9 @@ fn validate_zone(at: &At<'_>, faults: &mut Faults) {
         faults.invalid_text(at, format!("unknown time zone {text}"));
         return;
     }
-    // Go takes that for the zone of the server, which another rule refuses.
+    // Go takes that for the zone of the server.
     if text == "Local" {
+        faults.invalid_text(at, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
         return;
     }
     if let Err(fault) = zone::named(text) {

@@ -72,6 +72,12 @@ pub(crate) fn validate_bundle(bundle: &At<'_>, faults: &mut Faults) {
     if name.has_text() {
         faults.each(&name, trust_bundle_name_faults(signer.text(), name.text()));
     }
+    let base = bundle.get("metadata").get("generateName");
+    if base.has_text() {
+        // More letters follow.
+        let whole = format!("{}a", base.text());
+        faults.each(&base, trust_bundle_name_faults(signer.text(), &whole));
+    }
     if signer.has_text() {
         validate_signer_name(&signer, faults);
     }
@@ -120,8 +126,7 @@ pub(crate) fn validate_request(request: &At<'_>, faults: &mut Faults) {
     let spec = request.get("spec");
     let (body, usages, signer, seconds) = (spec.get("request"), spec.get("usages"), spec.get("signerName"), spec.get("expirationSeconds"));
     if !shapes::is_pem(body.text()) {
-        let shown = if body.has_text() { body.value.clone() } else { Value::Null };
-        faults.invalid_as(&body, shown, "PEM block type must be CERTIFICATE REQUEST");
+        faults.invalid(&body, "PEM block type must be CERTIFICATE REQUEST");
     }
     if usages.is_empty() {
         faults.required(&usages, "");

@@ -146,8 +146,10 @@ pub(crate) fn validate_service(service: &At<'_>, faults: &mut Faults) {
     let (name, spec) = (service.get("metadata").get("name"), service.get("spec"));
     let (group, version) = (spec.get("group"), spec.get("version"));
     let wanted = format!("{}.{}", version.text(), group.text());
-    if name.has_text() && name != wanted.as_str() && object::names::path_segment_faults(name.text()).is_empty() {
-        faults.invalid_text(&name, format!("must be `spec.version+\".\"+spec.group`: {wanted:?}"));
+    for name in [service.get("metadata").get("generateName"), name] {
+        if name.has_text() && name != wanted.as_str() && object::names::path_segment_faults(name.text()).is_empty() {
+            faults.invalid_text(&name, format!("must be `spec.version+\".\"+spec.group`: {wanted:?}"));
+        }
     }
     if !group.has_text() && version != "v1" {
         faults.required(&group, "only v1 may have an empty group and it better be legacy kube");

@@ -45,7 +45,15 @@ fn validate_claim_status(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     let shown = |user: &At<'_>| go_json::compact("v1.ResourceClaimConsumerReference", user.value);
     validate_unique(&users, |user| user.get("uid").text(), shown, faults);
     let allocated = allocation.get("devices").get("results");
-    status.get("devices").items().for_each(|device| validate_device_status(&device, &allocated, faults));
+    let devices = status.get("devices");
+    let mut seen = HashSet::new();
+    for device in devices.items() {
+        validate_device_status(&device, &allocated, faults);
+        if !seen.insert(DEVICE_KEYS.map(|key| device.get(key).text())) {
+            let shown = go_json::compact("v1.AllocatedDeviceStatus", device.value);
+            faults.later(|faults| faults.0.push(Error::duplicate(&device.path(), Value::Null).showing(shown)));
+        }
+    }
     if !users.is_empty() && !allocation.is_set() {
         faults.forbidden(&users, "may not be specified when `allocated` is not set");
     }
@@ -56,14 +64,16 @@ fn validate_claim_status(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     }
 }
 
+/// What tells devices apart.
+const DEVICE_KEYS: [&str; 4] = ["driver", "pool", "device", "shareID"];
+
 /// What a driver says of a device that the claim has.
 fn validate_device_status(device: &At<'_>, allocated: &At<'_>, faults: &mut Faults) {
     const CONDITIONS_MAX: usize = 8;
-    const KEYS: [&str; 4] = ["driver", "pool", "device", "shareID"];
     shapes::csi_driver_name(&device.get("driver"), faults);
     validate_pool(&device.get("pool"), faults);
     faults.label(&device.get("device"));
-    let is_same = |result: &Value| KEYS.iter().all(|key| result.get(key) == device.value.get(key));
+    let is_same = |result: &Value| DEVICE_KEYS.iter().all(|key| result.get(key) == device.value.get(key));
     if !allocated.list().iter().any(is_same) {
         faults.invalid_go(device, "SharedDeviceID", device.value, "must be an allocated device in the claim");
     }

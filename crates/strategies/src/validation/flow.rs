@@ -175,6 +175,10 @@ pub(crate) fn validate_level(level: &At<'_>, faults: &mut Faults) {
         faults.forbidden(&annotations, format!("annotation '{PRESERVE_ZERO}' is forbidden"));
     }
     let (kind, limited, exempt) = (spec.get("type"), spec.get("limited"), spec.get("exempt"));
+    validate_member(&kind, "Limited", &limited, faults);
+    if exempt.is_set() {
+        validate_member(&kind, "Exempt", &exempt, faults);
+    }
     if (name == "exempt") != (kind == "Exempt") {
         faults.invalid_text(&kind, "must be 'Exempt' if and only if `name` is 'exempt'");
     }
@@ -197,10 +201,6 @@ pub(crate) fn validate_level(level: &At<'_>, faults: &mut Faults) {
         }
         "" => _ = faults.need_text_later(&kind),
         _ => faults.not_supported(&kind, &["Exempt", "Limited"]),
-    }
-    validate_member(&kind, "Limited", &limited, faults);
-    if exempt.is_set() {
-        validate_member(&kind, "Exempt", &exempt, faults);
     }
     validate_conditions(&level.get("status").get("conditions"), faults);
 }
@@ -239,6 +239,7 @@ fn validate_limited(at: &At<'_>, faults: &mut Faults) {
 
 fn validate_response(at: &At<'_>, faults: &mut Faults) {
     let (kind, queuing) = (at.get("type"), at.get("queuing"));
+    validate_member(&kind, "Queue", &queuing, faults);
     match kind.text() {
         "Reject" if queuing.is_set() => {
             faults.covered(|faults| faults.forbidden(&queuing, "must be nil if limited.limitResponse.type is not Limited"));
@@ -249,7 +250,6 @@ fn validate_response(at: &At<'_>, faults: &mut Faults) {
         "" => _ = faults.need_text_later(&kind),
         _ => faults.not_supported(&kind, &["Queue", "Reject"]),
     }
-    validate_member(&kind, "Queue", &queuing, faults);
 }
 
 /// A generated rule: the member of a union that `word` calls for is there, and no other.

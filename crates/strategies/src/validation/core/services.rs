@@ -45,16 +45,17 @@ impl<'a> Service<'a> {
 
 pub(crate) fn validate(root: &At<'_>, faults: &mut Faults) {
     let service = Service::of(root);
-    if !are_addresses_wrong(&service, faults) {
+    if !are_addresses_wrong(&service, &[], faults) {
         validate_all(&service, faults);
     }
 }
 
 /// Upstream looks at addresses before it allots them, which is before all else: what is wrong there is all it says.
-fn are_addresses_wrong(service: &Service<'_>, faults: &mut Faults) -> bool {
+/// An address of `known` passes as it is.
+fn are_addresses_wrong(service: &Service<'_>, known: &[Value], faults: &mut Faults) -> bool {
     let mut found = Faults::default();
     if !service.is_external_name() {
-        validate_addresses(service, &mut found);
+        validate_addresses(service, known, &mut found);
     }
     let is_wrong = !found.0.is_empty();
     if is_wrong {
@@ -165,7 +166,7 @@ fn validate_affinity(spec: &At<'_>, faults: &mut Faults) {
     }
 }
 
-fn validate_addresses(service: &Service<'_>, faults: &mut Faults) {
+fn validate_addresses(service: &Service<'_>, known: &[Value], faults: &mut Faults) {
     let (spec, all) = (&service.spec, &service.addresses);
     let one = spec.get("clusterIP");
     if one.has_text() {
@@ -188,10 +189,12 @@ fn validate_addresses(service: &Service<'_>, faults: &mut Faults) {
     faults.one_of(&spec.get("ipFamilyPolicy"), &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     let before = faults.0.len();
     for (i, address) in all.items().enumerate() {
-        if i > 0 || address != NONE {
+        if i == 0 && address == NONE {
+            if all.len() > 1 {
+                faults.invalid(all, "'None' must be the first and only value");
+            }
+        } else if !known.contains(address.value) {
             shapes::ip(&address, faults);
-        } else if all.len() > 1 {
-            faults.invalid(all, "'None' must be the first and only value");
         }
     }
     let has_bad = faults.0.len() > before;
@@ -321,7 +324,7 @@ pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, fau
         }
         return;
     }
-    if are_addresses_wrong(&after, faults) {
+    if are_addresses_wrong(&after, before.addresses.list(), faults) {
         return;
     }
     if !before.is_external_name() && !after.is_external_name() {

@@ -112,7 +112,8 @@ pub(super) fn validate_ephemeral(spec: &At<'_>, pod: &Surroundings<'_>, faults: 
         }
         for field in NOT_EPHEMERAL_FIELDS {
             let at = container.get(field);
-            let is_empty = at.value.as_object().is_some_and(serde_json::Map::is_empty);
+            // Plain structs are always there.
+            let is_empty = matches!(field, &"resources") && at.is_empty();
             if at.is_set() && !is_empty {
                 faults.forbidden(&at, NOT_SETTABLE);
             }

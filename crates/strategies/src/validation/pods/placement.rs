@@ -136,7 +136,7 @@ pub(crate) fn validate_tolerations(list: &At<'_>, faults: &mut Faults) {
     for toleration in list.items() {
         let (key, operator, effect) = (toleration.get("key"), toleration.get("operator"), toleration.get("effect"));
         if key.has_text() {
-            faults.later(|faults| faults.qualified_name(&key));
+            faults.twice(|faults| faults.qualified_name(&key));
         } else if operator != "Exists" {
             let text = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             faults.invalid_text(&operator, text);

@@ -34,7 +34,7 @@ fn validate_annotations(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
 const MAY_CHANGE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 fn validate_whole(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
-    validate_body(new, faults);
+    faults.only_written(|faults| validate_body(new, faults));
     validate_annotations(old, new, faults);
     let (before, after) = (old.get("spec"), new.get("spec"));
     for list in ["containers", "initContainers"] {
@@ -53,8 +53,12 @@ fn validate_whole(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     validate_deadline(&before.get("activeDeadlineSeconds"), &after.get("activeDeadlineSeconds"), faults);
     validate_tolerations(&before.get("tolerations"), &after.get("tolerations"), faults);
     let gates = after.get("schedulingGates");
-    for gate in gates.items().filter(|gate| !before.get("schedulingGates").list().iter().any(|old| old["name"] == gate.value["name"])) {
+    let is_in = |gates: &[Value], gate: &At<'_>| gates.iter().any(|other| other["name"] == gate.value["name"]);
+    for (i, gate) in gates.items().enumerate().filter(|(_, gate)| !is_in(before.get("schedulingGates").list(), gate)) {
         let name = gate.get("name");
+        if is_in(&gates.list()[i + 1..], &gate) {
+            continue;
+        }
         faults.forbidden(&name, format!("only deletion is allowed, but found new scheduling gate '{}'", name.text()));
     }
     if is_semantically_equal(before.value, after.value) {
@@ -116,7 +120,7 @@ fn validate_tolerations(before: &At<'_>, after: &At<'_>, faults: &mut Faults) {
     for _ in before.list().iter().filter(|old| !kept.contains(&without_seconds(old))) {
         faults.forbidden(after, "existing toleration can not be modified except its tolerationSeconds");
     }
-    placement::validate_tolerations(after, faults);
+    faults.only_written(|faults| placement::validate_tolerations(after, faults));
 }
 
 /// A pod that is not yet to be scheduled may be narrowed to fewer nodes.
@@ -234,7 +238,8 @@ fn is_any_removed(old: &At<'_>, new: &At<'_>) -> bool {
 /// Amounts of the pod as a whole. False when nothing more is to be said.
 fn validate_pod_resize(before: &At<'_>, after: &At<'_>, munged: &mut Value, faults: &mut Faults) -> bool {
     let (old, new) = (before.get("resources"), after.get("resources"));
-    if !old.is_set() && !new.is_set() {
+    let has_amounts = |resources: &At<'_>| !resources.get("requests").is_empty() || !resources.get("limits").is_empty();
+    if !has_amounts(&old) && !has_amounts(&new) {
         return true;
     }
     if old.is_set() && !new.is_set() {
