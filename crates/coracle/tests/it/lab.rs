@@ -47,6 +47,16 @@ impl Lab {
         Lab::with_uplink(50)
     }
 
+    /// One whose cluster is up and has the image `box:1`; `None` where something for it is missing.
+    pub(crate) fn with_box() -> Option<Self> {
+        if !is_possible() {
+            return None;
+        }
+        let lab = Lab::new();
+        lab.coracle(&["up"]);
+        (lab.has_kubectl() && lab.build_box()).then_some(lab)
+    }
+
     /// The host's number on a network of its own, which leads nowhere: other hosts are met on other links.
     fn with_uplink(number: u8) -> Self {
         static N: AtomicU32 = AtomicU32::new(0);

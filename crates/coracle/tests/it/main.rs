@@ -1,6 +1,7 @@
 //! Whole clusters, seen from outside: the real binary, real containers, the real kubectl.
 
 mod clients;
+mod hardship;
 mod lab;
 mod life;
 mod nodes;

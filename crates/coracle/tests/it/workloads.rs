@@ -1,19 +1,10 @@
 //! The lines of the talk, typed into the real kubectl.
 
-use crate::lab::{Lab, is_possible};
-
-fn lab() -> Option<Lab> {
-    if !is_possible() {
-        return None;
-    }
-    let lab = Lab::new();
-    lab.coracle(&["up"]);
-    (lab.has_kubectl() && lab.build_box()).then_some(lab)
-}
+use crate::lab::Lab;
 
 #[test]
 fn deployments_scale_roll_and_go() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = Lab::with_box() else { return };
     lab.kubectl("create deployment web --image=box:1 --replicas=1 -- sleep 1000");
     lab.kubectl("rollout status deployment/web --timeout=30s");
     lab.kubectl("scale deployment/web --replicas=3");
@@ -30,7 +21,7 @@ fn deployments_scale_roll_and_go() {
 
 #[test]
 fn pods_are_looked_into() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = Lab::with_box() else { return };
     lab.kubectl("run talk --image=box:1 --restart=Never -- sh -c 'echo hello; sleep 1000'");
     lab.kubectl("wait --for=condition=Ready pod/talk --timeout=30s");
     lab.until("logs talk", |text| text == "hello\n");
@@ -43,7 +34,7 @@ fn pods_are_looked_into() {
 
 #[test]
 fn services_are_found_by_name() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = Lab::with_box() else { return };
     lab.kubectl("create deployment web --image=box:1 --replicas=2 -- httpd -f -p 8080 -h /bin");
     lab.kubectl("expose deployment web --port=80 --target-port=8080");
     lab.kubectl("rollout status deployment/web --timeout=30s");
@@ -55,7 +46,7 @@ fn services_are_found_by_name() {
 
 #[test]
 fn crashes_and_limits_are_told() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = Lab::with_box() else { return };
     lab.kubectl("run crash --image=box:1 -- sh -c 'exit 7'");
     lab.until("get pod crash", |text| text.contains("CrashLoopBackOff") || text.contains("Error"));
     let code = lab.until("get pod crash -o jsonpath={..lastState.terminated.exitCode}", |text| !text.is_empty());
@@ -71,7 +62,7 @@ fn crashes_and_limits_are_told() {
 
 #[test]
 fn shells_are_opened() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = Lab::with_box() else { return };
     lab.kubectl("run talk --image=box:1 --restart=Never -- sh -c 'echo begun; sleep 1000'");
     lab.kubectl("wait --for=condition=Ready pod/talk --timeout=30s");
     let typed =
