@@ -1,6 +1,7 @@
 //! What kubectl does with a deployment's revisions: `rollout history`, `rollout undo`.
 
 use client::{Client, Error};
+use object::plan::PatchKind;
 use serde_json::{Value, json};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -26,7 +27,7 @@ pub(crate) async fn history(client: &Client, path: &str) -> Result<String, Error
 
 /// To a revision, or to the one before the current one.
 pub(crate) async fn undo(client: &Client, path: &str, to: Option<u64>) -> Result<String, Error> {
-    let mut deployment: Value = client.get(path).await?;
+    let deployment: Value = client.get(path).await?;
     if deployment["spec"]["paused"] == json!(true) {
         let why = "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again";
         return Ok(format!("error: {why}\n"));
@@ -41,7 +42,7 @@ pub(crate) async fn undo(client: &Client, path: &str, to: Option<u64>) -> Result
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
         labels.remove("pod-template-hash");
     }
-    deployment["spec"]["template"] = template;
-    let updated: Value = client.update(path, &deployment).await?;
-    Ok(format!("deployment/{} rolled back\n", updated["metadata"]["name"].as_str().unwrap_or_default()))
+    let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
+    let patched: Value = client.patch(path, PatchKind::Json, &patch).await?;
+    Ok(format!("deployment/{} rolled back\n", patched["metadata"]["name"].as_str().unwrap_or_default()))
 }
