@@ -48,6 +48,12 @@ pub fn default(catalog: &Catalog, type_id: TypeId, object: &mut Value, now: Time
     }
 }
 
+/// How much is known of the defaults of a type.
+#[cfg(test)]
+pub(crate) fn n_rows(type_name: &str) -> usize {
+    short_name(type_name).and_then(|name| facts().get(name)).map_or(0, |facts| facts.constants.len() + facts.rules.len())
+}
+
 /// The status alone, for it may have been reset since.
 pub(crate) fn default_status(catalog: &Catalog, type_id: TypeId, object: &mut Value, now: Timestamp) {
     let walk = Walk { catalog, now };

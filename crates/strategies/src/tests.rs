@@ -3,6 +3,7 @@
 //! A line of `create.jsonl` is what was sent where, and what came back; `elsewhere` lists what admission or allocators decided there.
 
 mod replay;
+mod table;
 
 use std::collections::BTreeSet;
 
