@@ -41,7 +41,10 @@ impl Call {
     }
 
     pub(crate) fn wanted(&self, shapes: bool) -> Result<Wanted, Status> {
-        let mut wanted = negotiate::wanted(self.header(header::ACCEPT), shapes)?;
+        let mut wanted = negotiate::wanted(self.header(header::ACCEPT), shapes).map_err(|refusal| match self.info.verb {
+            "list" | "watch" if refusal.message.starts_with("406: ") => Status { message: refusal.message + negotiate::STREAMS, ..refusal },
+            _ => refusal,
+        })?;
         if let Shape::Table(style) = &mut wanted.shape {
             style.include = Include::parse(self.query.get("includeObject").unwrap_or(""))?;
         }
@@ -55,8 +58,8 @@ impl Call {
     /// What a failure is written in: what the client can read best, JSON when it cannot be known.
     pub(crate) fn failure_format(&self) -> Format {
         match self.wanted(true) {
-            Ok(Wanted { format: Format::Yaml, .. }) => Format::Yaml,
-            _ => Format::Json,
+            Ok(Wanted { format: Format::Protobuf, shape, .. }) if shape != Shape::AsIs => Format::Json,
+            wanted => wanted.map_or(Format::Json, |wanted| wanted.format),
         }
     }
 }

@@ -84,6 +84,8 @@ pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Statu
     })
 }
 
+/// What upstream's router has besides where there is something to watch.
+pub(crate) const STREAMS: &str = ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 const KNOWN: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 pub(crate) fn unacceptable() -> Status {

@@ -188,20 +188,28 @@ impl ApiServer {
 
     async fn delete(&self, call: &mut Call, target: &Target) -> Answered {
         let options = self.read_delete_options(call, target).await?;
-        let deleted = self.registry.delete(&request(call, target), &options).await?;
+        let request = request(call, target);
+        let warnings = registry::deletion_warnings(&request, &options);
+        let deleted = match self.registry.delete(&request, &options).await {
+            Ok(deleted) => deleted,
+            Err(status) => return refused(call, status, &warnings),
+        };
         let is_accepted = !deleted.is_gone && options.orphan_dependents == Some(false);
         let code = if is_accepted { 202 } else { 200 };
         let wanted = call.wanted(true)?;
         let mut response = self.encoder(target, wanted).answer(code, &deleted.written.answer)?;
-        add_warnings(&mut response, &deleted.written.warnings);
+        add_warnings(&mut response, &warnings);
         Ok(response)
     }
 
     async fn delete_collection(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
         let selection = query::list_options(&call.query)?;
         let options = self.read_delete_options(call, target).await?;
-        let list = self.registry.delete_collection(&request(call, target), &options, &selection).await?;
-        self.listing(target, call.wanted(true)?, list).answer().await
+        let request = request(call, target);
+        let list = self.registry.delete_collection(&request, &options, &selection).await?;
+        let mut response = self.listing(target, call.wanted(true)?, list).answer().await?;
+        add_warnings(&mut response, &registry::deletion_warnings(&request, &options));
+        Ok(response)
     }
 
     async fn read_delete_options(&self, call: &mut Call, target: &Target) -> Result<registry::options::DeleteOptions, Status> {

@@ -68,8 +68,10 @@ impl ApiServer {
             name: object::meta::name(&decoded.object).to_owned(),
             ..request(call, target)
         };
-        let written = self.registry.bind(&bind, decoded.object, &options).await?;
-        self.written(call, target, written, decoded.warnings)
+        match self.registry.bind(&bind, decoded.object, &options).await {
+            Ok(written) => self.written(call, target, written, decoded.warnings),
+            Err(status) => refused(call, status, &decoded.warnings),
+        }
     }
 
     /// Deprecated upstream; what it would find out is in this process and works, or nobody would answer.

@@ -52,11 +52,10 @@ impl Registry {
         let mut marked = current.tree.clone();
         let changed = mark(request, options, &mut marked, self.clock.now());
         let is_gone = metadata::is_finalized(request, &marked) && grace_seconds(&marked) == 0;
-        let warnings = warnings_of(request, options);
         if is_gone {
             if options.is_dry_run() {
                 let object = if rows::is_pod(&request.resource) { marked } else { current.tree.clone() };
-                return Ok(Some(Deleted { written: gone(request, current, object, warnings), is_gone }));
+                return Ok(Some(Deleted { written: gone(request, current, object), is_gone }));
             }
             let Some(revision) = self.remove(request, current).await? else {
                 return Ok(None);
@@ -64,7 +63,7 @@ impl Registry {
             // A pod goes marked, the others as they stood.
             let mut object = if rows::is_pod(&request.resource) { marked } else { current.tree.clone() };
             meta::set(&mut object, "resourceVersion", revision.0.to_string());
-            return Ok(Some(Deleted { written: gone(request, current, object, warnings), is_gone }));
+            return Ok(Some(Deleted { written: gone(request, current, object), is_gone }));
         }
         let answer = if !changed {
             Answer::Stored(form::Stored::from(&*current.record))
@@ -77,7 +76,7 @@ impl Registry {
                 Put::Conflict => return Ok(None),
             }
         };
-        Ok(Some(Deleted { written: Written { answer, is_new: false, warnings }, is_gone }))
+        Ok(Some(Deleted { written: Written { answer, is_new: false, warnings: Vec::new() }, is_gone }))
     }
 
     /// Deletes what the options select, as it stood when the call began; answers the list of it.
@@ -107,6 +106,9 @@ impl Registry {
 }
 
 pub(crate) fn check_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    if rows::is_namespace(&request.resource) {
+        return check_namespace_preconditions(request, object, options);
+    }
     // Upstream names the kind here and not the resource.
     let named = GroupResource::new(&request.resource.storage_group, &request.resource.kind);
     let differs = |what: &str, wanted: &str, found: &str| {
@@ -126,13 +128,26 @@ pub(crate) fn check_preconditions(request: &Request, object: &Value, options: &D
     }
 }
 
-fn gone(request: &Request, current: &Current, object: Value, warnings: Vec<String>) -> Written {
+/// Upstream: a namespace's deletion begins with a write of it, whose storage finds the difference.
+fn check_namespace_preconditions(request: &Request, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    for (what, wanted, found) in
+        [("UID", &options.uid, meta::uid(object)), ("ResourceVersion", &options.resource_version, meta::resource_version(object))]
+    {
+        if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
+            let cause = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+            return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
+        }
+    }
+    Ok(())
+}
+
+fn gone(request: &Request, current: &Current, object: Value) -> Written {
     let answer = if request.resource.returns_deleted {
         object
     } else {
         success(&request.group_resource(), meta::name(&current.tree), meta::uid(&current.tree))
     };
-    Written { answer: Answer::Tree(answer), is_new: false, warnings }
+    Written { answer: Answer::Tree(answer), is_new: false, warnings: Vec::new() }
 }
 
 fn grace_seconds(object: &Value) -> i64 {
@@ -142,7 +157,10 @@ fn grace_seconds(object: &Value) -> i64 {
 /// Puts deletion time, grace and finalizers of propagation; true when that changed anything.
 fn mark(request: &Request, options: &DeleteOptions, object: &mut Value, now: Timestamp) -> bool {
     let before = object.clone();
-    mark_propagation(request, options, object);
+    // Upstream: a namespace goes its own way, whatever is asked of its dependents.
+    if !rows::is_namespace(&request.resource) {
+        mark_propagation(request, options, object);
+    }
     let grace = wanted_grace(request, options, object);
     let is_new = meta::deletion_timestamp(object).is_none();
     // Upstream: grace can only be shortened once a deletion has begun.
@@ -213,7 +231,8 @@ fn mark_propagation(request: &Request, options: &DeleteOptions, object: &mut Val
     if finalizers.is_empty() { meta::unset(object, "finalizers") } else { meta::set(object, "finalizers", finalizers) }
 }
 
-fn warnings_of(request: &Request, options: &DeleteOptions) -> Vec<String> {
+/// What should be known of a deletion, also of one that fails.
+pub fn deletion_warnings(request: &Request, options: &DeleteOptions) -> Vec<String> {
     let is_silent = options.propagation.is_none() && options.orphan_dependents.is_none();
     if is_silent && request.resource.group == "batch" && request.resource.plural == "jobs" {
         return vec![

@@ -45,7 +45,7 @@ use object::time::Clock;
 use store::{Revision, Store};
 
 pub use admit::Rights;
-pub use delete::Deleted;
+pub use delete::{Deleted, deletion_warnings};
 pub use patch::{Patch, PatchKind};
 pub use read::List;
 pub use request::{Answer, Request, Written};

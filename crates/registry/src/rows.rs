@@ -27,6 +27,7 @@ const CREATE_ON_UPDATE: Rows = &[
 const CONDITIONAL_UPDATE: Rows = &[
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("apiregistration.k8s.io", "apiservices"),
+    ("certificates.k8s.io", "podcertificaterequests"),
     ("coordination.k8s.io", "leases"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
