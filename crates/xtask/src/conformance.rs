@@ -9,6 +9,7 @@
 //!   suite  progress   running and watching       reading  causes  document   what came of it
 //! ```
 
+mod busybox;
 mod causes;
 mod cluster;
 mod debian;

@@ -24,7 +24,6 @@ const PACKAGES: &[&str] = &[
     "iperf",
     "socat",
     "nginx",
-    "busybox-static",
 ];
 
 pub(crate) struct Tree(PathBuf);
@@ -38,11 +37,7 @@ impl Tree {
         }
         println!("fetching Debian packages …");
         let apt = work.join("apt");
-        for folder in ["lists/partial", "archives/partial"] {
-            fs::create_dir_all(apt.join(folder)).map_err(|e| format!("{}: {e}", apt.display()))?;
-        }
-        // An empty status: nothing counts as installed, so that whole closures are fetched, also what the host has.
-        fs::write(apt.join("status"), "").map_err(|e| format!("{}: {e}", apt.display()))?;
+        prepare(&apt)?;
         done(apt_get(&apt).arg("update"))?;
         done(apt_get(&apt).args(["install", "-y", "--download-only"]).args(PACKAGES))?;
         let partial = work.join("debian.partial");
@@ -94,7 +89,15 @@ impl Tree {
     }
 }
 
-fn apt_get(apt: &Path) -> Command {
+/// Folders of apt's own. An empty status: nothing counts as installed, so that whole closures are fetched, also what the host has.
+pub(crate) fn prepare(apt: &Path) -> Result<(), String> {
+    for folder in ["lists/partial", "archives/partial"] {
+        fs::create_dir_all(apt.join(folder)).map_err(|e| format!("{}: {e}", apt.display()))?;
+    }
+    fs::write(apt.join("status"), "").map_err(|e| format!("{}: {e}", apt.display()))
+}
+
+pub(crate) fn apt_get(apt: &Path) -> Command {
     let mut command = Command::new("apt-get");
     let folder = |option: &str, name: &str| format!("{option}={}", apt.join(name).display());
     command.args(["-q", "-o", "APT::Install-Recommends=0", "-o", "Debug::NoLocking=1", "-o", "Acquire::Languages=none"]);

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::FOLDER;
 use super::debian::Tree;
+use super::{FOLDER, busybox};
 
 struct Recipe {
     /// The suite's name for it, in upstream's `test/utils/image/manifest.go`; and what its pods are given, from there too.
@@ -40,12 +40,7 @@ enum Part {
 /// In an order in which each finds its base.
 const RECIPES: &[Recipe] = &[
     Recipe { name: "Pause", reference: "registry.k8s.io/pause:3.10.2", folder: "pause", parts: &[Part::Pause] },
-    Recipe {
-        name: "BusyBox",
-        reference: "registry.k8s.io/e2e-test-images/busybox:1.37.0-2",
-        folder: "busybox",
-        parts: &[Part::Root, Part::Tools(&["usr/bin/bash"])],
-    },
+    Recipe { name: "BusyBox", reference: "registry.k8s.io/e2e-test-images/busybox:1.37.0-2", folder: "busybox", parts: &[Part::Root] },
     Recipe {
         name: "Agnhost",
         reference: "registry.k8s.io/e2e-test-images/agnhost:2.66.1",
@@ -175,7 +170,7 @@ impl Recipe {
                 Part::Module(file, module, version) => format!("{file} {module} {version}\n"),
                 Part::Pause => "pause.c\n".to_owned(),
                 Part::File(path) => format!("{path}\n"),
-                Part::Root => "root\n".to_owned(),
+                Part::Root => format!("root {}\n", busybox::SUITE),
                 Part::Tools(files) => format!("{}\n", files.join(" ")),
             });
         }
@@ -237,7 +232,7 @@ impl Kitchen<'_> {
                 let target = context.join(source.file_name().expect("a file has a name"));
                 fs::copy(&source, target).map(drop).map_err(|e| format!("{}: {e}", source.display()))
             }
-            Part::Root => make_root(&Tree::open(&self.work)?.path("usr/bin/busybox"), &context.join("root")),
+            Part::Root => make_root(&busybox::program(&self.work)?, &context.join("root")),
             Part::Tools(files) => {
                 let root = context.join("tools");
                 Tree::open(&self.work)?.pick(files, &root)?;
