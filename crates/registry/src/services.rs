@@ -52,7 +52,7 @@ pub(crate) fn companions(
     families::settle(&registry.services, old, new).map_err(|faults| invalid(request, new, &faults))?;
     let before = Holdings::of(old);
     registry.allot_addresses(request, &before, new)?;
-    registry.allot_ports(request, &before, new)?;
+    registry.allot_ports(request, old.is_none(), &before, new)?;
     let after = Holdings::of(Some(new));
     registry.address_writes(request, meta::name(new), &before, &after)
 }
@@ -147,10 +147,10 @@ impl Registry {
         range.candidates(self.entropy.next()).find(|ip| !self.is_address_taken(*ip))
     }
 
-    fn allot_ports(&self, request: &Request, before: &Holdings, service: &mut Value) -> Result<(), Status> {
+    fn allot_ports(&self, request: &Request, is_new: bool, before: &Holdings, service: &mut Value) -> Result<(), Status> {
         let range = &self.services.node_ports;
         let is_taken = |port| self.is_port_taken(before, port);
-        ports::allot(service, range, self.entropy.next(), &is_taken).map_err(|faults| invalid(request, service, &faults))
+        ports::allot(service, is_new, range, self.entropy.next(), &is_taken).map_err(|faults| invalid(request, service, &faults))
     }
 
     fn is_port_taken(&self, before: &Holdings, port: u16) -> bool {
