@@ -11,9 +11,7 @@ use crate::Registry;
 use crate::options::WriteOptions;
 use crate::request::Request;
 use crate::stages::UserInfo;
-
-/// As managedFields show the server itself.
-const MANAGER: &str = "kube-apiserver";
+use crate::write::OWN_MANAGER;
 
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -39,7 +37,7 @@ impl Registry {
             name: String::new(),
             user: Arc::clone(as_user),
         };
-        match self.create(&request, object, &WriteOptions { field_manager: MANAGER.to_owned(), ..WriteOptions::default() }).await {
+        match self.create(&request, object, &WriteOptions { field_manager: OWN_MANAGER.to_owned(), ..WriteOptions::default() }).await {
             Err(e) if !e.is_already_exists() => Err(e),
             _ => Ok(()),
         }

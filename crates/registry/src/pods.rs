@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use crate::form;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::request::{Answer, Request, Written};
-use crate::write::{Plan, Way};
+use crate::write::{OWN_MANAGER, Plan, Way};
 use crate::{Registry, address, metadata};
 
 const CONFLICTS_MAX: usize = 1_000;
@@ -113,7 +113,7 @@ impl Registry {
             user: request.user.clone(),
         };
         let options = WriteOptions { dry_run: deletion.dry_run.clone(), ..WriteOptions::default() };
-        let plan = Plan { options: &options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };
+        let plan = Plan { options: &options, manager: Some(OWN_MANAGER), conflicts_max: CONFLICTS_MAX, way: Way::Engine };
         let now = time::seconds(self.clock.now());
         self.update_with(&charge, &plan, &mut |budget| charged(budget, &request.name, &now)).await.map(|_| ())
     }
@@ -160,11 +160,11 @@ fn bound(request: &Request, pod: &Value, binding: &Value, node: &str, now: &str)
     Ok(new)
 }
 
-fn set_condition(pod: &mut Value, condition: Value) {
-    if !pod["status"]["conditions"].is_array() {
-        pod["status"]["conditions"] = Value::Array(Vec::new());
+fn set_condition(object: &mut Value, condition: Value) {
+    if !object["status"]["conditions"].is_array() {
+        object["status"]["conditions"] = Value::Array(Vec::new());
     }
-    let conditions = pod["status"]["conditions"].as_array_mut().expect("made an array above");
+    let conditions = object["status"]["conditions"].as_array_mut().expect("made an array above");
     match conditions.iter_mut().find(|c| c["type"] == condition["type"]) {
         Some(old) => *old = condition,
         None => conditions.push(condition),
@@ -183,11 +183,17 @@ fn needs_budget(pod: &Value) -> bool {
 fn charged(budget: &Value, pod_name: &str, now: &str) -> Result<Value, Status> {
     let name = meta::name(budget);
     let status = &budget["status"];
-    let refused = |cause: Value, message: String| Status { details: json!({"causes": [cause]}), ..Status::too_many_requests(message, 10) };
-    const TEXT: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let refused = |why: String, retry_after_seconds: Option<u32>| {
+        let text = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let mut refusal = Status::too_many_requests(text, retry_after_seconds.unwrap_or(0));
+        refusal.details = json!({"causes": [{"reason": "DisruptionBudget", "message": why}]});
+        if let Some(seconds) = retry_after_seconds {
+            refusal.details["retryAfterSeconds"] = Value::from(seconds);
+        }
+        refusal
+    };
     if status["observedGeneration"].as_i64().unwrap_or(0) < meta::generation(budget) {
-        let cause = json!({"reason": "DisruptionBudget", "message": format!("The disruption budget {name} is still being processed by the server.")});
-        return Err(refused(cause, TEXT.to_owned()));
+        return Err(refused(format!("The disruption budget {name} is still being processed by the server."), Some(10)));
     }
     let allowed = status["disruptionsAllowed"].as_i64().unwrap_or(0);
     if allowed < 0 {
@@ -204,12 +210,18 @@ fn charged(budget: &Value, pod_name: &str, now: &str) -> Result<Value, Status> {
     }
     if allowed == 0 {
         let (desired, healthy) = (status["desiredHealthy"].as_i64().unwrap_or(0), status["currentHealthy"].as_i64().unwrap_or(0));
-        let text = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
-        return Err(refused(json!({"reason": "DisruptionBudget", "message": text}), TEXT.to_owned()));
+        return Err(refused(format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"), None));
     }
     let mut new = budget.clone();
     new["status"]["disruptionsAllowed"] = Value::from(allowed - 1);
     new["status"]["disruptedPods"][pod_name] = Value::from(now);
+    if allowed == 1 {
+        let condition = json!({
+            "type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+            "observedGeneration": status["observedGeneration"], "lastTransitionTime": now,
+        });
+        set_condition(&mut new, condition);
+    }
     Ok(new)
 }
 

@@ -10,10 +10,8 @@ use store::{At, Expect, Op, Write};
 
 use crate::form::Stored;
 use crate::request::Request;
+use crate::write::OWN_MANAGER;
 use crate::{Registry, address, faults, rows};
-
-/// In managedFields of a quota.
-const MANAGER: &str = "kube-apiserver";
 
 /// The writes that charge the namespace's quotas for this create (no old object) or update.
 pub(crate) fn charges(registry: &Registry, request: &Request, old: Option<&Value>, new: &Value) -> Result<Vec<Write>, Status> {
@@ -43,7 +41,7 @@ pub(crate) fn charges(registry: &Registry, request: &Request, old: Option<&Value
             name: meta::name(quota).to_owned(),
             user: Arc::clone(&request.user),
         };
-        registry.track(&as_status, Some(&before), quota, MANAGER, now);
+        registry.track(&as_status, Some(&before), quota, OWN_MANAGER, now);
         let value = registry.encode(&of_quota, quota)?;
         let expect = Expect::At(records[i].modified);
         writes.push(Write { key: Arc::clone(&records[i].key), expect, op: Op::Put { value, lease: None } });

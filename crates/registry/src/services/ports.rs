@@ -29,7 +29,7 @@ pub(crate) fn allot(
     if health != 0 {
         own.push(check(health, range, &own, is_taken, &Path::new("spec").child("healthCheckNodePort"))?);
     }
-    let Some(ports) = service["spec"]["ports"].as_array_mut() else { return Ok(()) };
+    let Some(ports) = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return Ok(()) };
     let mut by_number: BTreeMap<u64, u16> = BTreeMap::new();
     for i in 0..ports.len() {
         let number = ports[i]["port"].as_u64().unwrap_or(0);
