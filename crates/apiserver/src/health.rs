@@ -13,14 +13,23 @@ type Check = fn(&ApiServer) -> Result<(), &'static str>;
 const CHECKS: &[(&str, Check)] = &[
     ("ping", |_| Ok(())),
     ("log", |_| Ok(())),
-    ("etcd", |_| Ok(())),
+    ("etcd", is_store_open),
     ("poststarthook/bootstrap-controller", is_bootstrapped),
     ("poststarthook/rbac/bootstrap-roles", is_bootstrapped),
     ("poststarthook/start-system-namespaces-controller", is_bootstrapped),
 ];
 
 /// Checks that only `/readyz` has.
-const READY_CHECKS: &[(&str, Check)] = &[("etcd-readiness", |_| Ok(())), ("informer-sync", |_| Ok(())), ("shutdown", |_| Ok(()))];
+const READY_CHECKS: &[(&str, Check)] = &[
+    ("etcd-readiness", is_store_open),
+    // The store is the cache: there is nothing that could lag behind it.
+    ("informer-sync", |_| Ok(())),
+    ("shutdown", |server| if server.is_stopping.load(Ordering::Acquire) { Err("process is shutting down") } else { Ok(()) }),
+];
+
+fn is_store_open(server: &ApiServer) -> Result<(), &'static str> {
+    if server.registry.store().is_open() { Ok(()) } else { Err("the store is closed") }
+}
 
 fn is_bootstrapped(server: &ApiServer) -> Result<(), &'static str> {
     if server.is_ready.load(Ordering::Acquire) { Ok(()) } else { Err("not finished") }

@@ -81,6 +81,8 @@ pub struct ApiServer {
     openapi: openapi::Documents,
     shared_frames: frames::Shared,
     is_ready: std::sync::atomic::AtomicBool,
+    /// No new connection is taken; those that stand are still answered for a moment.
+    is_stopping: std::sync::atomic::AtomicBool,
 }
 
 impl ApiServer {
@@ -99,6 +101,7 @@ impl ApiServer {
             openapi: openapi::Documents::default(),
             shared_frames: frames::Shared::default(),
             is_ready: std::sync::atomic::AtomicBool::new(false),
+            is_stopping: std::sync::atomic::AtomicBool::new(false),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Request;
@@ -63,6 +64,7 @@ impl ApiServer {
                 }
             }
         }
+        self.is_stopping.store(true, Ordering::Release);
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
             tracing::info!("requests still under way were cut off at the end");

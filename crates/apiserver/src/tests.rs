@@ -1,7 +1,7 @@
 //! The handler as clients see it, over a memory store, a standing clock and seeded names. `check` runs lines of requests.
 //!
 //! A line is `METHOD path [body]`, left out of the transcript when `quiet` stands before it; `as NAME [GROUP...]` changes the
-//! user of the lines behind it, `header NAME VALUE` adds a header to the next line. The transcript has the code and the body,
+//! user of the lines behind it, `header NAME VALUE` adds a header to the next line, `close` ends the store. The transcript has the code and the body,
 //! without uids and times.
 
 mod formats;
@@ -65,6 +65,8 @@ fn run(server: &Arc<ApiServer>, script: &str) -> String {
                 headers.push((name.to_owned(), value.to_owned()));
             } else if line == "bootstrap" {
                 server.bootstrap(&["10.0.0.1".parse().expect("an address")], 6443).await.expect("bootstraps");
+            } else if line == "close" {
+                server.registry.store().clone().close().await;
             } else if let Some(line) = line.strip_prefix("quiet ") {
                 one(server, line, user.clone(), &mut headers).await;
             } else {

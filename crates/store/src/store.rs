@@ -199,6 +199,11 @@ impl Store {
         self.inner.shared.read().count(prefix)
     }
 
+    /// Whether it still takes writes, or would if there were room for them.
+    pub fn is_open(&self) -> bool {
+        !self.inner.shared.is_closed()
+    }
+
     pub fn revision(&self) -> Revision {
         self.inner.shared.published()
     }

@@ -179,6 +179,32 @@ fn formats() {
 }
 
 #[test]
+fn health() {
+    check(
+        r"
+        GET /readyz
+        bootstrap
+        GET /readyz
+        GET /livez?verbose
+        GET /livez/ping
+        close
+        GET /livez
+        GET /readyz/etcd-readiness
+        GET /livez?exclude=etcd
+        ",
+        expect![[r#"
+            500 [+]ping ok [+]log ok [+]etcd ok [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/start-system-namespaces-controller failed: reason withheld [+]etcd-readiness ok [+]informer-sync ok [+]shutdown ok readyz check failed
+            200 ok
+            200 [+]ping ok [+]log ok [+]etcd ok [+]poststarthook/bootstrap-controller ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/start-system-namespaces-controller ok livez check passed
+            200 ok
+            500 [+]ping ok [+]log ok [-]etcd failed: reason withheld [+]poststarthook/bootstrap-controller ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/start-system-namespaces-controller ok livez check failed
+            500 internal server error: the store is closed
+            200 ok
+        "#]],
+    );
+}
+
+#[test]
 fn documents() {
     check(
         r"
@@ -186,8 +212,6 @@ fn documents() {
         GET /api
         GET /apis/batch
         GET /apis/batch/v1
-        GET /readyz
-        GET /livez/ping
         GET /openapi/v3/apis/none/v1
         GET /nothing
         POST /api
@@ -197,8 +221,6 @@ fn documents() {
             200 {"kind":"APIVersions","serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":"10.0.0.1:6443"}],"versions":["v1"]}
             200 {"apiVersion":"v1","kind":"APIGroup","name":"batch","preferredVersion":{"groupVersion":"batch/v1","version":"v1"},"versions":[{"groupVersion":"batch/v1","version":"v1"}]}
             200 {"apiVersion":"v1","groupVersion":"batch/v1","kind":"APIResourceList","resources":[{"categories":["all"],"kind":"CronJob","name":"cronjobs","namespaced":true,"shortNames":["cj"],"singularName":"cronjob","storageVersionHash":"sd5LIXh4Fjs=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"CronJob","name":"cronjobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]},{"categories":["all"],"kind":"Job","name":"jobs","namespaced":true,"singularName":"job","storageVersionHash":"mudhfqk/qZY=","verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"kind":"Job","name":"jobs/status","namespaced":true,"singularName":"","verbs":["get","patch","update"]}]}
-            500 [+]ping ok [+]log ok [+]etcd ok [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/start-system-namespaces-controller failed: reason withheld [+]etcd-readiness ok [+]informer-sync ok [+]shutdown ok readyz check failed
-            200 ok
             404 404 page not found
             404 404 page not found
             404 404 page not found
