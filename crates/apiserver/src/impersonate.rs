@@ -75,10 +75,10 @@ fn service_account(name: &str) -> Option<(&str, &str)> {
 
 /// Groups that every such user has.
 fn finished(mut user: UserInfo) -> UserInfo {
-    if user.groups.is_empty() {
-        if let Some((namespace, _)) = service_account(&user.name) {
-            user.groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
-        }
+    if user.groups.is_empty()
+        && let Some((namespace, _)) = service_account(&user.name)
+    {
+        user.groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
     }
     if user.name == "system:anonymous" {
         if !user.is_in("system:unauthenticated") {

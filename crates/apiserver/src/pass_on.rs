@@ -108,8 +108,8 @@ impl ApiServer {
     fn service_place(&self, call: &Call, target: &Target, scheme: Scheme, name: &str, port: &str) -> Result<Place, Status> {
         let service = self.object(target, &call.info.namespace, name)?;
         let slices = self.registry.builtin("discovery.k8s.io", "v1", "endpointslices")?;
-        let mut options = registry::options::ListOptions::default();
-        options.labels = object::selector::LabelSelector::from_pairs([("kubernetes.io/service-name", name)]);
+        let labels = object::selector::LabelSelector::from_pairs([("kubernetes.io/service-name", name)]);
+        let options = registry::options::ListOptions { labels, ..Default::default() };
         let list = self.registry.list(&slices, &call.info.namespace, &options)?;
         let mut found = Vec::new();
         for record in &list.records {

@@ -61,7 +61,7 @@ impl Mismatch {
     }
 
     /// From a decoder inside a decoder: the fields on the way stay, but the outer struct gives its name.
-    fn from_inner(mut self) -> Self {
+    fn of_inner(mut self) -> Self {
         if let Cause::Type { owner, .. } = &mut self.cause {
             owner.clear();
         }
@@ -365,5 +365,5 @@ fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value:
         (SchemaAlternative::Bool, _) => Err(Mismatch::text("boolean or JSON schema expected")),
         (_, value) => Err(Mismatch::new(json_kind(value), "v1.JSONSchemaProps")),
     };
-    result.map_err(Mismatch::from_inner)
+    result.map_err(Mismatch::of_inner)
 }

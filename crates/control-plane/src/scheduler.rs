@@ -183,10 +183,10 @@ impl Scheduler {
                 }
             }
         }
-        if let Some(gone) = self.pending.remove(&changed.key) {
-            if changed.new.is_none() {
-                self.cluster.remove_pod(&gone.info.uid);
-            }
+        if let Some(gone) = self.pending.remove(&changed.key)
+            && changed.new.is_none()
+        {
+            self.cluster.remove_pod(&gone.info.uid);
         }
     }
 

@@ -224,10 +224,10 @@ impl ImageStore {
         let path = self.inner.root.join("names.json");
         let modified = fs::metadata(&path).and_then(|m| m.modified()).ok();
         let mut cached = self.inner.names.lock().expect("no holder panics");
-        if modified.is_none() || cached.0 != modified {
-            if let Ok(names) = read_names(&path) {
-                *cached = (modified, names);
-            }
+        if (modified.is_none() || cached.0 != modified)
+            && let Ok(names) = read_names(&path)
+        {
+            *cached = (modified, names);
         }
         cached.1.names.clone()
     }

@@ -158,10 +158,10 @@ impl Drop for Subscription {
                 state.by_value.remove(&self.value);
             }
         }
-        if state.by_value.is_empty() {
-            if let Some(reader) = state.reader.take() {
-                reader.abort();
-            }
+        if state.by_value.is_empty()
+            && let Some(reader) = state.reader.take()
+        {
+            reader.abort();
         }
     }
 }

@@ -146,7 +146,7 @@ impl Registry {
     }
 
     pub(crate) fn tree(&self, request: &Request, record: &Record) -> Result<Value, Status> {
-        self.decode(&request.resource, &Stored::from(&*record))
+        self.decode(&request.resource, &Stored::from(record))
     }
 
     /// Reads, makes, checks, writes; again when somebody else was faster, as often as the plan allows.

@@ -77,11 +77,11 @@ fn create(work: &Work<'_>, n: usize, plan: &mut Plan) {
         None => vec![None; n],
         Some(_) => pending_indexes(work, n, plan).into_iter().map(Some).collect(),
     };
-    if indexes::backoff_limit(work.job).is_none() {
-        if let Some(over) = backoff::over_at(work).filter(|over| *over > work.now) {
-            plan.wake_by(over);
-            return;
-        }
+    if indexes::backoff_limit(work.job).is_none()
+        && let Some(over) = backoff::over_at(work).filter(|over| *over > work.now)
+    {
+        plan.wake_by(over);
+        return;
     }
     let seed = seed(work);
     let name = work.job.metadata.name.as_deref().unwrap_or("");

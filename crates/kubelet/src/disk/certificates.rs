@@ -43,7 +43,7 @@ struct Kept {
 /// Credentials by the position of their source, and when the first of them is to be renewed.
 type OfVolume = (BTreeMap<usize, Result<Credentials, String>>, Option<Timestamp>);
 
-pub(super) fn sources<'a>(pod: &'a BoundPod) -> impl Iterator<Item = (&'a str, usize, &'a PodCertificateProjection)> {
+pub(super) fn sources(pod: &BoundPod) -> impl Iterator<Item = (&str, usize, &PodCertificateProjection)> {
     pod.spec.volumes.iter().flatten().flat_map(|volume| {
         let sources = volume.projected.iter().filter_map(|p| p.sources.as_ref()).flatten().enumerate();
         sources.filter_map(|(position, source)| Some((volume.name.as_str(), position, source.pod_certificate.as_ref()?)))
