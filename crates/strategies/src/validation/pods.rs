@@ -24,7 +24,7 @@ use crate::check::{At, Faults};
 pub(crate) use annotations::APP_ARMOR;
 pub(crate) use placement::{EFFECTS, validate_node_selector, validate_tolerations};
 pub(crate) use resources::{
-    is_huge_pages, is_huge_pages_quota, quantity, validate_amount, validate_container_name, validate_name, validate_overhead,
+    is_huge_pages, is_quota_name, quantity, validate_amount, validate_container_name, validate_name, validate_overhead,
 };
 pub(crate) use security::APP_ARMOR_PROFILE_MAX;
 pub(crate) use spec::{validate, validate_spec};

@@ -6,29 +6,8 @@ use object::quantity::{Format, Quantity};
 use object::{field::Error, names};
 
 use crate::check::{At, Faults, IMMUTABLE};
-use crate::validation::pods::{is_huge_pages, is_huge_pages_quota, quantity, validate_amount, validate_container_name, validate_name};
+use crate::validation::pods::{is_huge_pages, is_quota_name, quantity, validate_amount, validate_container_name, validate_name};
 
-const QUOTA_NAMES: &[&str] = &[
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.storage",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
-];
 const POD_NAMES: &[&str] = &["pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
 const CLAIM_NAMES: &[&str] = &["persistentvolumeclaims", "requests.storage"];
 
@@ -41,10 +20,6 @@ const SCOPES: &[&str] = &[
     "VolumeAttributesClass",
     "CrossNamespacePodAffinity",
 ];
-
-fn is_quota_name(name: &str) -> bool {
-    QUOTA_NAMES.contains(&name) || is_huge_pages_quota(name)
-}
 
 fn validate_amounts(list: &At<'_>, faults: &mut Faults) {
     for (name, amount) in list.entries() {

@@ -13,27 +13,18 @@ const HUGE_PAGES_REQUESTS: &str = "requests.hugepages-";
 const REQUESTS: &str = "requests.";
 
 const CONTAINER_NAMES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
-const STANDARD_NAMES: &[&str] = &[
+/// What a quota may limit beside what is counted.
+const QUOTA_AMOUNTS: &[&str] = &[
     "cpu",
     "memory",
     "ephemeral-storage",
     "requests.cpu",
     "requests.memory",
+    "requests.storage",
     "requests.ephemeral-storage",
     "limits.cpu",
     "limits.memory",
     "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "storage",
-    "requests.storage",
-    "services.nodeports",
-    "services.loadbalancers",
 ];
 /// What can only be counted in whole units.
 const COUNTED_NAMES: &[&str] = &[
@@ -52,8 +43,9 @@ pub(crate) fn is_huge_pages(name: &str) -> bool {
     name.starts_with(HUGE_PAGES)
 }
 
-pub(crate) fn is_huge_pages_quota(name: &str) -> bool {
-    is_huge_pages(name) || name.starts_with(HUGE_PAGES_REQUESTS)
+/// Upstream: `IsStandardQuotaResourceName`.
+pub(crate) fn is_quota_name(name: &str) -> bool {
+    QUOTA_AMOUNTS.contains(&name) || COUNTED_NAMES.contains(&name) || is_huge_pages(name) || name.starts_with(HUGE_PAGES_REQUESTS)
 }
 
 fn is_native(name: &str) -> bool {
@@ -77,7 +69,7 @@ fn may_overcommit(name: &str) -> bool {
 pub(crate) fn validate_name(at: &At<'_>, name: &str, faults: &mut Faults) -> bool {
     let before = faults.0.len();
     faults.each_as(at, name, names::qualified_name_faults(name));
-    if faults.0.len() == before && !name.contains('/') && !STANDARD_NAMES.contains(&name) && !is_huge_pages_quota(name) {
+    if faults.0.len() == before && !name.contains('/') && name != "storage" && !is_quota_name(name) {
         faults.invalid_as(at, name, "must be a standard resource type or fully qualified");
     }
     faults.0.len() == before
