@@ -36,9 +36,14 @@ pub(crate) fn program(work: &Path) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(&folder);
     let apt = folder.join("apt");
     prepare(&apt)?;
+    // The archive that this host's own apt uses.
+    done(apt_get(&apt).arg("update"))?;
+    let known = done(apt_get(&apt).args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]))?;
+    let known = String::from_utf8_lossy(&known.stdout).into_owned();
+    let archive = known.lines().next().ok_or("apt's sources name no archive of Debian, from which BusyBox would come")?;
     let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let list = apt.join("sources.list");
-    fs::write(&list, format!("deb-src [signed-by={key}] http://deb.debian.org/debian {SUITE} main\n")).map_err(failed)?;
+    fs::write(&list, format!("deb-src [signed-by={key}] {archive} {SUITE} main\n")).map_err(failed)?;
     let apt_get = || {
         let mut command = apt_get(&apt);
         command.arg("-o").arg(format!("Dir::Etc::sourcelist={}", list.display())).args(["-o", "Dir::Etc::sourceparts=/dev/null"]);
