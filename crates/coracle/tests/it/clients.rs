@@ -26,36 +26,41 @@ fn lab() -> Option<Lab> {
     lab.build_box().then_some(lab)
 }
 
+/// What was `fetched` for a client is turned into its command, whose last words are `content`.
+#[track_caller]
+fn check(fetched_name: &str, command: impl Fn(String) -> Vec<String>, content: &str) {
+    let Some(program) = fetched(fetched_name) else { return };
+    let Some(lab) = lab() else { return };
+    let command = command(program.display().to_string());
+    let arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
+    let said = lab.run(&command[0], &arguments);
+    assert!(said.ends_with(&format!("{content}\n")), "{said}");
+}
+
+fn words(words: [&str; 4]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
 #[test]
 fn the_python_client_is_content() {
-    let Some(modules) = fetched("python") else { return };
-    let Some(lab) = lab() else { return };
-    let said = lab.run("env", &[&format!("PYTHONPATH={}", modules.display()), "python3", &source("python/client.py")]);
-    assert!(said.ends_with("the Python client is content\n"), "{said}");
+    let command = |modules: String| words(["env", &format!("PYTHONPATH={modules}"), "python3", &source("python/client.py")]);
+    check("python", command, "the Python client is content");
 }
 
 #[test]
 fn the_javascript_client_is_content() {
-    let Some(modules) = fetched("javascript") else { return };
-    let Some(lab) = lab() else { return };
-    let said = lab.run("env", &[&format!("CLIENT_MODULES={}", modules.display()), "node", &source("javascript/client.mjs")]);
-    assert!(said.ends_with("the JavaScript client is content\n"), "{said}");
+    let command = |modules: String| words(["env", &format!("CLIENT_MODULES={modules}"), "node", &source("javascript/client.mjs")]);
+    check("javascript", command, "the JavaScript client is content");
 }
 
 #[test]
 fn client_go_is_content() {
-    let Some(program) = fetched("go-client") else { return };
-    let Some(lab) = lab() else { return };
-    let said = lab.run(&program.display().to_string(), &[]);
-    assert!(said.ends_with("client-go is content with application/vnd.kubernetes.protobuf\n"), "{said}");
+    check("go-client", |program| vec![program], "client-go is content with application/vnd.kubernetes.protobuf");
 }
 
 #[test]
 fn kube_rs_is_content() {
-    let Some(program) = fetched("rust/bin/rust-client") else { return };
-    let Some(lab) = lab() else { return };
-    let said = lab.run(&program.display().to_string(), &[]);
-    assert!(said.ends_with("kube-rs is content\n"), "{said}");
+    check("rust/bin/rust-client", |program| vec![program], "kube-rs is content");
 }
 
 #[test]

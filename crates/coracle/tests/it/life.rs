@@ -12,16 +12,19 @@ fn the_demo_works() {
     assert!(told.contains("a new pod is ready") && told.contains("and 0 were not"), "{told}");
 }
 
-#[test]
-fn pods_outlive_a_killed_server_and_nothing_outlives_a_reset() {
+/// A cluster with an image to run, where that is possible.
+fn started() -> Option<Lab> {
     if !is_possible() {
-        return;
+        return None;
     }
     let lab = Lab::new();
     lab.coracle(&["up"]);
-    if !lab.has_kubectl() || !lab.build_box() {
-        return;
-    }
+    (lab.has_kubectl() && lab.build_box()).then_some(lab)
+}
+
+#[test]
+fn pods_outlive_a_killed_server_and_nothing_outlives_a_reset() {
+    let Some(lab) = started() else { return };
     lab.kubectl("run counter --image=box:1 --restart=Never -- sleep 1000");
     lab.until("get pod counter -o jsonpath={.status.phase}", |phase| phase == "Running");
     let container = lab.kubectl("get pod counter -o jsonpath={.status.containerStatuses[0].containerID}");
@@ -85,14 +88,7 @@ impl Drop for Second<'_> {
 
 #[test]
 fn two_clusters_stand_beside_each_other() {
-    if !is_possible() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.coracle(&["up"]);
-    if !lab.has_kubectl() || !lab.build_box() {
-        return;
-    }
+    let Some(lab) = started() else { return };
     let second = Second { lab: &lab, place: ["--name=second".to_owned(), format!("--data-dir={}", lab.dir.join("second").display())] };
     let ports = ["up", "--api-port=7443", "--registry-port=33000", "--kubelet-port=11250"];
     let refusals: [(&[&str], &str); 2] = [(&[], "--pod-cidr"), (&["--pod-cidr=10.245.0.0/16,fd00:10:245::/56"], "--service-cidr")];
