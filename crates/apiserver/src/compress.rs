@@ -1,4 +1,4 @@
-//! gzip of large answers for clients that ask for it and are not on this host.
+//! gzip of large answers for clients that ask for it.
 
 use std::io::Write;
 

@@ -28,8 +28,6 @@ pub(crate) struct Peer {
     pub(crate) until: Option<Timestamp>,
     /// In this process.
     pub(crate) is_near: bool,
-    /// Not on this host: bytes on the way cost more than compressing them.
-    pub(crate) is_far: bool,
 }
 
 impl ApiServer {
@@ -85,7 +83,7 @@ impl ApiServer {
         if pretty::is_wanted(&call) {
             response = pretty::apply(response);
         }
-        if peer.is_far && compress::is_accepted(&call) {
+        if compress::is_accepted(&call) {
             response = compress::apply(response);
         }
         response

@@ -81,7 +81,7 @@ impl ApiServer {
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let (user, until) = certificate.and_then(|der| user_of_certificate(der)).unzip();
         let ip = peer.ip().to_canonical();
-        let client = Peer { user: user.map(Arc::new), until, ip: Some(ip), is_near: false, is_far: !ip.is_loopback() };
+        let client = Peer { user: user.map(Arc::new), until, ip: Some(ip), is_near: false };
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, client) = (Arc::clone(&self), client.clone());
             async move {

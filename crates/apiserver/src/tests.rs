@@ -97,9 +97,8 @@ async fn one(server: &Arc<ApiServer>, line: &str, user: Option<Arc<UserInfo>>, h
         request = request.header("content-type", "application/merge-patch+json");
     }
     let (parts, ()) = request.body(()).expect("a request").into_parts();
-    let response = Arc::clone(server)
-        .handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), Peer { user, is_far: true, ..Peer::default() })
-        .await;
+    let response =
+        Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::from(body.to_owned())), Peer { user, ..Peer::default() }).await;
     shown(response).await
 }
 
