@@ -5,6 +5,7 @@ use object::Value;
 use object::key::GroupVersionKind;
 use object::status::Status;
 use registry::options::FieldValidation;
+use registry::{Patch, PatchKind};
 
 use crate::json_fault;
 use crate::negotiate::Format;
@@ -76,32 +77,10 @@ fn unreadable_json(expected: &GroupVersionKind, body: &[u8], error: &codec::json
 
 /// Upstream looks for the kind first, in what must be an object.
 fn check_is_object(expected: &GroupVersionKind, value: &Value, body: &[u8]) -> Result<(), Status> {
-    let found = match value {
-        Value::Object(members) => return check_type_meta(expected, members, body),
-        Value::Null => return Ok(()),
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-    };
-    const INTO: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    let cause = format!("json: cannot unmarshal {found} into Go value of type {INTO} ({})", json_fault::summary(body));
-    Err(unreadable(expected, &cause))
-}
-
-fn check_type_meta(expected: &GroupVersionKind, members: &object::Map<String, Value>, body: &[u8]) -> Result<(), Status> {
-    for member in ["apiVersion", "kind"] {
-        let found = match members.get(member) {
-            None | Some(Value::Null | Value::String(_)) => continue,
-            Some(Value::Bool(_)) => "bool",
-            Some(Value::Number(_)) => "number",
-            Some(Value::Array(_)) => "array",
-            Some(Value::Object(_)) => "object",
-        };
-        let cause = format!("json: cannot unmarshal {found} into Go struct field .{member} of type string ({})", json_fault::summary(body));
-        return Err(unreadable(expected, &cause));
+    match codec::json::type_meta_fault(value) {
+        None => Ok(()),
+        Some(fault) => Err(unreadable(expected, &format!("{fault} ({})", json_fault::summary(body)))),
     }
-    Ok(())
 }
 
 /// A body that is not even of its format; `cause` is that reader's own.
@@ -162,35 +141,20 @@ pub(crate) fn internal_type(group: &str, kind: &str) -> String {
     format!("{package}.{kind}")
 }
 
-/// A patch as it can be read, with what was odd about it.
-#[derive(Debug)]
-pub(crate) struct DecodedPatch {
-    pub(crate) tree: Value,
-    pub(crate) warnings: Vec<String>,
-    /// Why it is refused once its kind turns out to be right.
-    pub(crate) refusal: Option<String>,
-}
-
 /// A patch body: JSON, or YAML for server-side apply.
-pub(crate) fn patch(kind: registry::PatchKind, body: &[u8], validation: &FieldValidation) -> Result<DecodedPatch, Status> {
-    if kind == registry::PatchKind::Apply {
+pub(crate) fn patch(kind: PatchKind, body: &[u8], validation: &FieldValidation) -> Result<Patch, Status> {
+    if kind == PatchKind::Apply {
         return applied(body, validation);
     }
     let parsed = codec::json::parse(body).map_err(|_| Status::bad_request("invalid JSON patch"))?;
-    Ok(DecodedPatch { tree: parsed.value, warnings: parsed.duplicates, refusal: None })
+    Ok(Patch { kind, tree: parsed.value, faults: parsed.duplicates, refusal: None })
 }
 
 /// Keys that stand twice are told or refused before anything is merged.
-fn applied(body: &[u8], validation: &FieldValidation) -> Result<DecodedPatch, Status> {
+fn applied(body: &[u8], validation: &FieldValidation) -> Result<Patch, Status> {
     let tree = yaml(body).map_err(|e| Status::bad_request(format!("error decoding patch: error converting YAML to JSON: yaml: {e}")))?;
-    let found = match &tree {
-        Value::Object(_) | Value::Null => "",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-    };
-    if !found.is_empty() {
+    if !tree.is_null() && !tree.is_object() {
+        let found = codec::json::kind_of(&tree);
         return Err(Status::bad_request(format!(
             "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
         )));
@@ -199,17 +163,14 @@ fn applied(body: &[u8], validation: &FieldValidation) -> Result<DecodedPatch, St
         FieldValidation::Ignore => None,
         _ => std::str::from_utf8(body).ok().and_then(codec::yaml::duplicates),
     };
-    Ok(match doubled {
+    let (faults, refusal) = match doubled {
         Some(text) if *validation == FieldValidation::Strict => {
-            let refusal = Some(format!("error strict decoding patch: error converting YAML to JSON: {text}"));
-            DecodedPatch { tree, warnings: Vec::new(), refusal }
+            (Vec::new(), Some(format!("error strict decoding patch: error converting YAML to JSON: {text}")))
         }
-        Some(text) => {
-            let warnings = text.lines().skip(1).map(|line| line.trim().to_owned()).collect();
-            DecodedPatch { tree, warnings, refusal: None }
-        }
-        None => DecodedPatch { tree, warnings: Vec::new(), refusal: None },
-    })
+        Some(text) => (text.lines().skip(1).map(|line| line.trim().to_owned()).collect(), None),
+        None => (Vec::new(), None),
+    };
+    Ok(Patch { kind: PatchKind::Apply, tree, faults, refusal })
 }
 
 /// The options of a deletion come with the version of the resource's group or without one.

@@ -97,9 +97,9 @@ impl ApiServer {
                 self.written(call, target, written, scale.warnings)
             }
             ("scale", "patch") => {
-                let (patch, options, warnings) = read_patch(call).await?;
+                let (patch, options) = read_patch(call).await?;
                 let written = self.registry.patch_scale(&request(call, target), &patch, &options).await?;
-                self.written(call, target, written, warnings)
+                self.written(call, target, written, patch.faults)
             }
             ("binding", "create") => self.bind(call, target, part).await,
             ("eviction", "create") => {
@@ -181,9 +181,12 @@ impl ApiServer {
     }
 
     async fn patch(&self, call: &mut Call, target: &Target) -> Answered {
-        let (patch, options, warnings) = read_patch(call).await?;
-        let written = self.registry.patch(&request(call, target), &patch, &options).await?;
-        self.written(call, target, written, warnings)
+        let (patch, options) = read_patch(call).await?;
+        let mut warnings = Vec::new();
+        match self.registry.patch(&request(call, target), &patch, &options, &mut warnings).await {
+            Ok(written) => self.written(call, target, written, warnings),
+            Err(status) => refused(call, status, &warnings),
+        }
     }
 
     async fn delete(&self, call: &mut Call, target: &Target) -> Answered {
@@ -316,7 +319,7 @@ pub(crate) async fn take_body(call: &mut Call) -> Result<Bytes, Status> {
     std::mem::replace(&mut call.body, RequestBody::Whole(Bytes::new())).read().await
 }
 
-async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteOptions, Vec<String>), Status> {
+async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteOptions), Status> {
     let media_type = negotiate::media_type(call.header(header::CONTENT_TYPE)).to_owned();
     let kind = PatchKind::from_media_type(&media_type).ok_or_else(|| {
         // Upstream: its router says so, before any handler.
@@ -324,9 +327,8 @@ async fn read_patch(call: &mut Call) -> Result<(Patch, registry::options::WriteO
     })?;
     let options = write_options(call)?;
     let body = take_body(call).await?;
-    let decoded = decode::patch(kind, &body, &options.field_validation)?;
-    let text = String::from_utf8_lossy(&body).into_owned();
-    Ok((Patch { kind, tree: decoded.tree, text, refusal: decoded.refusal }, options, decoded.warnings))
+    let patch = decode::patch(kind, &body, &options.field_validation)?;
+    Ok((patch, options))
 }
 
 /// A refusal carries what was odd about the body too.

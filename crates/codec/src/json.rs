@@ -41,6 +41,30 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
     Ok(Parsed { value, duplicates })
 }
 
+/// What Go's decoder says when the kind of a document is looked for before anything else of it. `None`: it can be read.
+pub fn type_meta_fault(document: &Value) -> Option<String> {
+    const INTO: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let Value::Object(members) = document else {
+        return (!document.is_null()).then(|| format!("json: cannot unmarshal {} into Go value of type {INTO}", kind_of(document)));
+    };
+    ["apiVersion", "kind"].into_iter().find_map(|member| {
+        let odd = members.get(member).filter(|value| !value.is_null() && !value.is_string())?;
+        Some(format!("json: cannot unmarshal {} into Go struct field .{member} of type string", kind_of(odd)))
+    })
+}
+
+/// What Go calls a JSON value.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// Quoted as Go's `strconv.Quote` does for the common cases.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{text:?}")

@@ -11,6 +11,7 @@ pub mod json;
 pub mod strict;
 
 mod normalise;
+mod reflected;
 mod scalar;
 
 pub mod openapi;
@@ -20,6 +21,7 @@ pub mod stored;
 pub mod yaml;
 
 pub use normalise::{normalise, zero};
+pub use reflected::convert;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use object::duration;
 use object::quantity::Quantity;
 use serde_json::{Map, Value};
 
+use crate::json::kind_of;
 use crate::scalar;
 
 /// Brings `value` into Go's form. An error leaves it half done.
@@ -117,7 +118,7 @@ fn go_struct(name: &str) -> &str {
     name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
-fn go_type(catalog: &Catalog, shape: &Shape, named: &str) -> String {
+pub(crate) fn go_type(catalog: &Catalog, shape: &Shape, named: &str) -> String {
     if !named.is_empty() {
         return named.to_owned();
     }
@@ -143,27 +144,16 @@ fn go_type(catalog: &Catalog, shape: &Shape, named: &str) -> String {
 }
 
 /// The Go name of a list's or map's items, where the whole has a name that tells it.
-fn item_name(named: &str) -> &str {
+pub(crate) fn item_name(named: &str) -> &str {
     if let Some(item) = named.strip_prefix("[]") {
         return item;
     }
     named.strip_prefix("map[").and_then(|rest| rest.split_once(']')).map_or("", |(_, item)| item)
 }
 
-fn json_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// `value` is not null. `named` is Go's name of the type when the shape does not tell it.
 fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Result<(), Mismatch> {
-    let wrong = |value: &Value| Err(Mismatch::new(json_kind(value), go_type(catalog, shape, named)));
+    let wrong = |value: &Value| Err(Mismatch::new(kind_of(value), go_type(catalog, shape, named)));
     match (shape, &mut *value) {
         (Shape::Struct(id), Value::Object(map)) => walk_struct(catalog, catalog.get(*id), map),
         (Shape::List(item), Value::Array(items)) => walk_all(items.iter_mut(), |value| walk_item(catalog, item, item_name(named), value)),
@@ -181,7 +171,7 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
             plain_numbers(value);
             Ok(())
         }
-        (Shape::Bytes, Value::String(text)) => canonical_base64(text).map_err(Mismatch::text).map(|canonical| *text = canonical),
+        (Shape::Bytes, Value::String(text)) => scalar::canonical_base64(text).map_err(Mismatch::text).map(|canonical| *text = canonical),
         // Go reads a list of numbers as bytes too; of such a list only the empty one is seen.
         (Shape::Bytes, Value::Array(items)) if items.is_empty() => {
             *value = Value::from("");
@@ -195,6 +185,11 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
         (Shape::SchemaOr(id, other), _) => schema_or(catalog, *id, *other, value),
         (_, value) => wrong(value),
     }
+}
+
+/// A value that nothing is around: the error names no field.
+pub(crate) fn read_alone(catalog: &Catalog, shape: &Shape, value: &mut Value) -> Result<(), String> {
+    walk(catalog, shape, "", value).map_err(Mismatch::into_text)
 }
 
 /// An item of a list or map: null is the zero value of its type.
@@ -323,34 +318,14 @@ fn int_or_string(value: &Value) -> Result<(), Mismatch> {
         Value::String(_) => Ok(()),
         Value::Number(n) if n.as_i64().is_some_and(|i| i32::try_from(i).is_ok()) => Ok(()),
         Value::Number(n) => Err(Mismatch::new(format!("number {n}"), "int32").into_final()),
-        other => Err(Mismatch::new(json_kind(other), "int32").into_final()),
+        other => Err(Mismatch::new(kind_of(other), "int32").into_final()),
     }
 }
 
 fn as_text(value: &mut Value, canonical: &dyn Fn(&str) -> Result<String, String>) -> Result<(), Mismatch> {
-    let Value::String(text) = value else { return Err(Mismatch::new(json_kind(value), "string").into_final()) };
+    let Value::String(text) = value else { return Err(Mismatch::new(kind_of(value), "string").into_final()) };
     *text = canonical(text).map_err(|e| Mismatch::text(e).into_final())?;
     Ok(())
-}
-
-fn canonical_base64(text: &str) -> Result<String, String> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    // Go's decoder skips line breaks.
-    let joined: String;
-    let plain = if text.contains(['\n', '\r']) {
-        joined = text.replace(['\n', '\r'], "");
-        &joined
-    } else {
-        text
-    };
-    let is_good = STANDARD.decode(plain).is_ok();
-    if is_good { Ok(plain.to_owned()) } else { Err(format!("illegal base64 data at input byte {}", first_bad_base64(plain))) }
-}
-
-fn first_bad_base64(text: &str) -> usize {
-    let is_letter = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
-    text.bytes().position(|c| !is_letter(c)).unwrap_or(text.len() / 4 * 4)
 }
 
 fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value: &mut Value) -> Result<(), Mismatch> {
@@ -363,7 +338,7 @@ fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value:
         }
         (SchemaAlternative::Bool, Value::Bool(_)) => Ok(()),
         (SchemaAlternative::Bool, _) => Err(Mismatch::text("boolean or JSON schema expected")),
-        (_, value) => Err(Mismatch::new(json_kind(value), "v1.JSONSchemaProps")),
+        (_, value) => Err(Mismatch::new(kind_of(value), "v1.JSONSchemaProps")),
     };
     result.map_err(Mismatch::of_inner)
 }

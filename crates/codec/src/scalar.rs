@@ -73,6 +73,27 @@ fn read_time(text: &str, fraction: Fraction) -> Result<Timestamp, Stop> {
     text.parse().map_err(|_| Stop { element: "Z07:00", at })
 }
 
+/// Base64 as it is written again; the error is Go's text.
+pub(crate) fn canonical_base64(text: &str) -> Result<String, String> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    // Go's decoder skips line breaks.
+    let joined: String;
+    let plain = if text.contains(['\n', '\r']) {
+        joined = text.replace(['\n', '\r'], "");
+        &joined
+    } else {
+        text
+    };
+    let is_good = STANDARD.decode(plain).is_ok();
+    if is_good { Ok(plain.to_owned()) } else { Err(format!("illegal base64 data at input byte {}", first_bad_base64(plain))) }
+}
+
+fn first_bad_base64(text: &str) -> usize {
+    let is_letter = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
+    text.bytes().position(|c| !is_letter(c)).unwrap_or(text.len() / 4 * 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

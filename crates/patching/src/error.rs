@@ -48,13 +48,21 @@ impl std::error::Error for Error {}
 
 /// What Go's decoder says when a patch is of the wrong JSON type.
 pub(crate) fn cannot_unmarshal(value: &Value, into: &str) -> String {
-    let kind = match value {
+    format!("json: cannot unmarshal {} into Go value of type {into}", kind_of(value))
+}
+
+/// As `cannot_unmarshal`, of a field's value.
+pub(crate) fn cannot_unmarshal_field(value: &Value, owner: &str, field: &str, into: &str) -> String {
+    format!("json: cannot unmarshal {} into Go struct field {owner}.{field} of type {into}", kind_of(value))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    };
-    format!("json: cannot unmarshal {kind} into Go value of type {into}")
+    }
 }

@@ -32,8 +32,21 @@ fn write(text: &mut String, value: &Value) {
             }
             text.push(']');
         }
+        Value::Number(n) if n.is_f64() => write_float(text, n.as_f64().unwrap_or_default()),
         scalar => text.push_str(&scalar.to_string()),
     }
+}
+
+/// Shortest digits, with an exponent where Go writes one.
+fn write_float(text: &mut String, float: f64) {
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let _ = if (-4..21).contains(&exponent) {
+        write!(text, "{float}")
+    } else {
+        write!(text, "{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs())
+    };
 }
 
 /// The Go type a decoded JSON value has, as `%T` names it.

@@ -4,27 +4,54 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::error::cannot_unmarshal;
+use crate::error::{cannot_unmarshal, cannot_unmarshal_field};
 
 /// Upstream: `maxJSONPatchOperations`.
 const OPERATIONS_MAX: usize = 10_000;
 
+/// What requests that look at unknown fields ask first: whether operations are of their Go type, and which fields that does not have.
+pub fn check_json_patch(patch: &Value) -> Result<Vec<String>, Error> {
+    let malformed = |text: String| Error::Malformed(format!("error decoding patch: {text}"));
+    let operations = match patch {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(operations) => operations,
+        other => return Err(malformed(cannot_unmarshal(other, "[]handlers.jsonPatchOp"))),
+    };
+    let mut unknown = Vec::new();
+    for (i, operation) in operations.iter().enumerate() {
+        let fields = match operation {
+            Value::Null => continue,
+            Value::Object(fields) => fields,
+            other => return Err(malformed(cannot_unmarshal(other, "handlers.jsonPatchOp"))),
+        };
+        for (name, value) in fields {
+            match (name.as_str(), value) {
+                ("op" | "path" | "from", Value::Null | Value::String(_)) | ("value", _) => {}
+                ("op" | "path" | "from", other) => return Err(malformed(cannot_unmarshal_field(other, "jsonPatchOp", name, "string"))),
+                _ => unknown.push(format!("json patch unknown field {:?}", format!("[{i}].{name}"))),
+            }
+        }
+    }
+    Ok(unknown)
+}
+
 /// `doc` with all operations carried out, or nothing done at all.
 pub fn json_patch(doc: &Value, patch: &Value) -> Result<Value, Error> {
-    let Value::Array(operations) = patch else {
-        let text = cannot_unmarshal(patch, "[]handlers.jsonPatchOp");
-        return Err(Error::Malformed(format!("error decoding patch: {text}")));
+    let operations = match patch {
+        Value::Null => return Ok(doc.clone()),
+        Value::Array(operations) => operations,
+        other => return Err(Error::Malformed(cannot_unmarshal(other, "jsonpatch.Patch"))),
     };
-    if let Some(odd) = operations.iter().find(|o| !o.is_object()) {
-        return Err(Error::Malformed(format!("error decoding patch: {}", cannot_unmarshal(odd, "handlers.jsonPatchOp"))));
+    if let Some(odd) = operations.iter().find(|o| !o.is_object() && !o.is_null()) {
+        return Err(Error::Malformed(cannot_unmarshal(odd, "jsonpatch.Operation")));
     }
     if operations.len() > OPERATIONS_MAX {
         return Err(Error::TooManyOperations { limit: OPERATIONS_MAX, got: operations.len() });
     }
     let mut result = doc.clone();
+    let nothing = Map::new();
     for operation in operations {
-        let fields = operation.as_object().expect("checked above");
-        carry_out(&mut result, fields).map_err(Error::DoesNotApply)?;
+        carry_out(&mut result, operation.as_object().unwrap_or(&nothing)).map_err(Error::DoesNotApply)?;
     }
     Ok(result)
 }

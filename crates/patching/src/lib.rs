@@ -13,8 +13,8 @@ mod strategic;
 
 pub use apply::{ApplyError, Writer, apply, track};
 pub use error::Error;
-pub use json_patch::json_patch;
-pub use merge_patch::merge_patch;
+pub use json_patch::{check_json_patch, json_patch};
+pub use merge_patch::{check_merge_patch, merge_patch};
 pub use strategic::strategic_merge;
 
 #[cfg(test)]

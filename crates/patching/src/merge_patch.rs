@@ -5,9 +5,17 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::error::cannot_unmarshal;
 
+/// What requests that look at unknown fields ask first: whether the patch is an object at all.
+pub fn check_merge_patch(patch: &Value) -> Result<(), Error> {
+    match patch {
+        Value::Null | Value::Object(_) => Ok(()),
+        other => Err(Error::Malformed(format!("error decoding patch: {}", cannot_unmarshal(other, "map[string]interface {}")))),
+    }
+}
+
+/// Upstream: a list takes the document's place.
 pub fn merge_patch(doc: &mut Value, patch: &Value) -> Result<(), Error> {
     match (doc, patch) {
-        (_, Value::Null) => Err(Error::Malformed("Invalid JSON Patch".to_owned())),
         (Value::Object(doc), Value::Object(patch)) => {
             merge_maps(doc, patch);
             Ok(())
@@ -16,7 +24,11 @@ pub fn merge_patch(doc: &mut Value, patch: &Value) -> Result<(), Error> {
             *doc = without_nulls(patch);
             Ok(())
         }
-        (_, other) => Err(Error::Malformed(format!("error decoding patch: {}", cannot_unmarshal(other, "map[string]interface {}")))),
+        (doc, Value::Array(_)) => {
+            *doc = patch.clone();
+            Ok(())
+        }
+        _ => Err(Error::Malformed("Invalid JSON Patch".to_owned())),
     }
 }
 

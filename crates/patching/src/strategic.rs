@@ -18,15 +18,18 @@ const SET_ELEMENT_ORDER: &str = "$setElementOrder";
 
 type Tree = Map<String, Value>;
 
-pub fn strategic_merge(catalog: &Catalog, type_id: TypeId, doc: &Value, patch: &Value) -> Result<Value, Error> {
-    let patch = match patch {
+/// The object that comes of the patch, and what is left of the patch: directives that were carried out go, as does a list that was
+/// put in order. Upstream: refusals of the object show what is left.
+pub fn strategic_merge(catalog: &Catalog, type_id: TypeId, doc: &Value, patch: &Value) -> Result<(Value, Value), Error> {
+    let mut patch = match patch {
         Value::Object(patch) => patch.clone(),
         Value::Null => Tree::new(),
         other => return Err(Error::Malformed(cannot_unmarshal(other, "map[string]interface {}"))),
     };
     let original = doc.as_object().cloned().unwrap_or_default();
     let place = Place { catalog, level: Level::Struct(catalog.get(type_id)) };
-    merge_map(original, patch, place).map(Value::Object)
+    let merged = merge_map(original, &mut patch, place)?;
+    Ok((Value::Object(merged), Value::Object(patch)))
 }
 
 /// Where in the type arena the merge stands.
@@ -103,23 +106,23 @@ impl<'a> Place<'a> {
     }
 }
 
-fn merge_map(mut original: Tree, mut patch: Tree, place: Place<'_>) -> Result<Tree, Error> {
+fn merge_map(mut original: Tree, patch: &mut Tree, place: Place<'_>) -> Result<Tree, Error> {
     if let Some(directive) = patch.get(DIRECTIVE) {
         return match directive.as_str() {
             Some("replace") => {
                 patch.remove(DIRECTIVE);
-                Ok(patch)
+                Ok(patch.clone())
             }
             Some("delete") => Ok(Tree::new()),
-            _ => Err(unknown_directive(&patch)),
+            _ => Err(unknown_directive(patch)),
         };
     }
-    retain_keys(&mut original, &mut patch)?;
-    merge_ordered_lists(&mut original, &mut patch, place)?;
+    retain_keys(&mut original, patch)?;
+    merge_ordered_lists(&mut original, patch, place)?;
     for (key, change) in patch {
         let (key, is_deletion) = match key.strip_prefix(DELETE_FROM_PRIMITIVE_LIST) {
             Some(rest) => (directive_target(rest, "invalid patch format of primitive list")?, true),
-            None => (key, false),
+            None => (key.clone(), false),
         };
         if change.is_null() {
             original.remove(&key);
@@ -128,17 +131,17 @@ fn merge_map(mut original: Tree, mut patch: Tree, place: Place<'_>) -> Result<Tr
         let merged = match (original.remove(&key), change) {
             (Some(Value::Object(current)), Value::Object(change)) => {
                 let rule = place.map_rule(&key)?;
-                Some(Value::Object(if rule.is_replaced { change } else { merge_map(current, change, rule.inside)? }))
+                Some(Value::Object(if rule.is_replaced { change.clone() } else { merge_map(current, change, rule.inside)? }))
             }
             (Some(Value::Array(current)), Value::Array(change)) => {
                 let rule = place.list_rule(&key)?;
-                Some(Value::Array(lists::merge_by_rule(current, change, &rule, is_deletion)?))
+                Some(Value::Array(lists::merge_by_rule(current, change.clone(), &rule, is_deletion)?))
             }
             // A list to delete from that is not there, or is no list: nothing to do.
             (current, _) if is_deletion => current,
-            (_, mut change) => {
-                discard_nulls(&mut change);
-                without_directives(change)
+            (_, change) => {
+                discard_nulls(change);
+                without_directives(change.clone())
             }
         };
         if let Some(value) = merged {

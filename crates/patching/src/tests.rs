@@ -47,7 +47,7 @@ fn catalog() -> Catalog {
 
 #[track_caller]
 fn check_strategic(doc: Value, patch: Value, expected: Result<Value, &str>) {
-    let got = strategic_merge(&catalog(), TypeId(0), &doc, &patch).map_err(|e| e.to_string());
+    let got = strategic_merge(&catalog(), TypeId(0), &doc, &patch).map(|(merged, _)| merged).map_err(|e| e.to_string());
     assert_eq!(got, expected.map_err(str::to_owned), "{doc} + {patch}");
 }
 
@@ -150,7 +150,18 @@ fn merge_patches_follow_the_rfc() {
         merge_patch(&mut got, &patch).unwrap();
         assert_eq!(got, expected, "{doc} + {patch}");
     }
-    for bad in [json!(null), json!([1]), json!("x")] {
+    for bad in [json!(null), json!(true), json!("x")] {
         assert_eq!(merge_patch(&mut json!({}), &bad).unwrap_err().to_status().code, 400, "{bad}");
     }
+}
+
+#[test]
+fn what_is_left_of_a_strategic_patch_lacks_what_was_carried_out() {
+    let doc = json!({"items": [{"name": "a"}], "one": {"a": "1"}, "labels": {"a": "1"}});
+    let patch = json!({"$setElementOrder/items": [{"name": "a"}], "items": [{"name": "a", "value": "1"}],
+        "one": {"$retainKeys": ["b"], "b": "2"}, "labels": {"$patch": "replace", "b": "2"}, "name": null});
+    let (_, left) = strategic_merge(&catalog(), TypeId(0), &doc, &patch).unwrap();
+    assert_eq!(left, json!({"one": {"b": "2"}, "labels": {"b": "2"}, "name": null}));
+    assert_eq!(crate::go_text::of(&left), "map[labels:map[b:2] name:<nil> one:map[b:2]]");
+    assert_eq!(crate::go_text::of(&json!([1.5e3, 1e30, 0.00001, -2.5])), "[1500 1e+30 1e-05 -2.5]");
 }

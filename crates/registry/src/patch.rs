@@ -1,14 +1,15 @@
 //! PATCH: each kind of patch is a way to make a new tree; everything else is the update path.
 
+use kinds::TypeId;
 use object::field::{self, Path};
 use object::key::GroupVersionKind;
 use object::status::Status;
 use object::{Value, meta};
 
-use crate::options::WriteOptions;
+use crate::options::{FieldValidation, WriteOptions};
 use crate::request::{Request, Written};
 use crate::write::{Plan, Way};
-use crate::{Registry, address, metadata, stages};
+use crate::{Registry, address, metadata};
 
 /// Upstream: `MaxRetryWhenPatchConflicts`.
 const CONFLICTS_MAX: usize = 5;
@@ -35,66 +36,126 @@ impl PatchKind {
     }
 }
 
-/// A patch as it was sent: the tree, and the text that refusals show.
+/// A patch as it was sent.
 #[derive(Clone, Debug)]
 pub struct Patch {
     pub kind: PatchKind,
     pub tree: Value,
-    pub text: String,
+    /// What stands twice in it.
+    pub faults: Vec<String>,
     /// Why an apply configuration is refused once its kind turns out to be right.
     pub refusal: Option<String>,
 }
 
+/// What came of a patch.
+pub(crate) struct Patched {
+    pub tree: Value,
+    /// As a refusal of the tree shows it; none: the tree itself. Upstream shows what a strategic patch has left, in Go's notation.
+    shown: Option<Value>,
+    /// What the patch has that its form does not know.
+    faults: Vec<String>,
+}
+
+impl Patched {
+    fn invalid(&self, cause: &str) -> Status {
+        let shown = self.shown.as_ref().map_or_else(|| self.tree.to_string(), patching::go_text::of);
+        let fault = field::Error::invalid(&Path::new("patch"), shown, cause);
+        Status::invalid(&GroupVersionKind::default(), "", &[fault])
+    }
+}
+
 impl Registry {
-    pub async fn patch(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
+    /// `warnings` are told whatever comes of the patch.
+    pub async fn patch(
+        &self,
+        request: &Request,
+        patch: &Patch,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
         options.check("PatchOptions", patch.kind == PatchKind::Apply)?;
         if patch.kind == PatchKind::Apply {
-            return self.apply(request, patch, options).await;
+            return self.apply(request, patch, options, warnings).await;
         }
         let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX, way: Way::Patch };
-        let mut warnings = Vec::new();
-        let mut written = self
-            .update_with(request, &plan, &mut |current| {
-                let mut new = self.patched(request, patch, current)?;
-                warnings = self.settle(request, patch, options, &mut new)?;
-                Ok(new)
-            })
-            .await?;
-        warnings.append(&mut written.warnings);
-        Ok(Written { warnings, ..written })
+        self.update_with(request, &plan, &mut |current| {
+            let patched = self.patched(request.resource.type_id, patch, current, &options.field_validation)?;
+            let (new, found) = self.settle(request, patch, options, patched)?;
+            *warnings = found;
+            Ok(new)
+        })
+        .await
     }
 
-    pub(crate) fn patched(&self, request: &Request, patch: &Patch, current: &Value) -> Result<Value, Status> {
-        match patch.kind {
-            PatchKind::Json => patching::json_patch(current, &patch.tree),
+    pub(crate) fn patched(&self, type_id: TypeId, patch: &Patch, current: &Value, validation: &FieldValidation) -> Result<Patched, Status> {
+        let is_checked = *validation != FieldValidation::Ignore;
+        let made = match patch.kind {
+            PatchKind::Json => {
+                let unknown = if is_checked { patching::check_json_patch(&patch.tree) } else { Ok(Vec::new()) };
+                unknown.and_then(|unknown| {
+                    let told = patch.faults.iter().map(|fault| format!("json patch {fault}"));
+                    let faults = told.chain(unknown).collect();
+                    patching::json_patch(current, &patch.tree).map(|tree| Patched { tree, shown: None, faults })
+                })
+            }
             PatchKind::Merge => {
-                let mut new = current.clone();
-                patching::merge_patch(&mut new, &patch.tree).map(|()| new)
+                let checked = if is_checked { patching::check_merge_patch(&patch.tree) } else { Ok(()) };
+                let mut tree = current.clone();
+                checked.and_then(|()| patching::merge_patch(&mut tree, &patch.tree)).map(|()| {
+                    let faults = patch.faults.clone();
+                    Patched { tree, shown: None, faults }
+                })
             }
-            PatchKind::Strategic | PatchKind::Apply => {
-                patching::strategic_merge(&self.catalog(), request.resource.type_id, current, &patch.tree)
-            }
-        }
-        .map_err(|e| e.to_status())
+            PatchKind::Strategic | PatchKind::Apply => patching::strategic_merge(&self.catalog(), type_id, current, &patch.tree)
+                .map(|(tree, left)| Patched { tree, shown: Some(left), faults: patch.faults.clone() }),
+        };
+        made.map_err(|e| e.to_status())
     }
 
-    /// The patched tree has to be an object of its kind again.
-    fn settle(&self, request: &Request, patch: &Patch, options: &WriteOptions, new: &mut Value) -> Result<Vec<String>, Status> {
-        self.check_kind(request, patch, new)?;
-        metadata::check_named(request, new)?;
+    /// The patched tree has to be an object of its kind again. Returned are the object and warnings.
+    fn settle(
+        &self,
+        request: &Request,
+        patch: &Patch,
+        options: &WriteOptions,
+        mut patched: Patched,
+    ) -> Result<(Value, Vec<String>), Status> {
+        self.check_kind(request, patch, &mut patched)?;
         let (catalog, type_id) = (self.catalog(), request.resource.type_id);
-        let warnings =
-            stages::unknown_fields(&catalog, type_id, new, &options.field_validation).map_err(|e| invalid_patch(patch, new, &e))?;
-        let shown = new.clone();
-        codec::normalise(&catalog, type_id, new).map_err(|e| invalid_patch(patch, &shown, &e))?;
-        metadata::place(request, new)?;
-        self.complete(request, new);
-        Ok(warnings)
+        if patch.kind == PatchKind::Strategic {
+            let mut converted = patched.tree.clone();
+            codec::convert(&catalog, type_id, &mut converted).map_err(|e| patched.invalid(&e))?;
+            patched.tree = converted;
+        }
+        let mut new = patched.tree.clone();
+        codec::normalise(&catalog, type_id, &mut new).map_err(|e| patched.invalid(&e))?;
+        let mut faults = Vec::new();
+        if options.field_validation != FieldValidation::Ignore {
+            let mut unknown = codec::strict::check(&catalog, type_id, &patched.tree);
+            if patch.kind == PatchKind::Strategic {
+                unknown.sort_unstable();
+            }
+            faults.append(&mut patched.faults);
+            faults.append(&mut unknown);
+        }
+        if options.field_validation == FieldValidation::Strict && !faults.is_empty() {
+            return Err(patched.invalid(&format!("strict decoding error: {}", faults.join(", "))));
+        }
+        metadata::check_named(request, &new)?;
+        metadata::place(request, &mut new)?;
+        self.complete(request, &mut new);
+        Ok((new, faults))
     }
 
     /// A patched object that names no kind, or one of a strategic patch, which is typed already, is of its resource's kind.
-    fn check_kind(&self, request: &Request, patch: &Patch, new: &mut Value) -> Result<(), Status> {
+    fn check_kind(&self, request: &Request, patch: &Patch, patched: &mut Patched) -> Result<(), Status> {
         let wanted = request.resource.gvk();
+        if let Some(fault) = codec::json::type_meta_fault(&patched.tree)
+            && patch.kind != PatchKind::Strategic
+        {
+            return Err(patched.invalid(&format!("couldn't get version/kind; json parse error: {fault}")));
+        }
+        let new = &mut patched.tree;
         let or = |member: &str, unset: String| new[member].as_str().filter(|text| !text.is_empty()).map_or(unset, str::to_owned);
         let found = GroupVersionKind::from_api_version(&or("apiVersion", wanted.api_version()), &or("kind", wanted.kind.clone()));
         if found != wanted && patch.kind != PatchKind::Strategic {
@@ -107,14 +168,14 @@ impl Registry {
             } else {
                 "the kind of the patched object does not match its resource".to_owned()
             };
-            return Err(invalid_patch(patch, new, &cause));
+            return Err(patched.invalid(&cause));
         }
         new["apiVersion"] = Value::from(wanted.api_version());
         new["kind"] = Value::from(wanted.kind);
         Ok(())
     }
 
-    async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
+    async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions, warnings: &mut Vec<String>) -> Result<Written, Status> {
         let config = &patch.tree;
         check_config(request, config)?;
         if let Some(refusal) = &patch.refusal {
@@ -125,10 +186,15 @@ impl Registry {
             let written = match self.store.get(&key) {
                 Some(_) => {
                     let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Patch };
-                    self.update_with(request, &plan, &mut |current| self.applied(request, Some(current), config, options)).await
+                    let mut make = |current: &Value| {
+                        let new = self.applied(request, Some(current), config, options)?;
+                        warnings.clone_from(&patch.faults);
+                        Ok(new)
+                    };
+                    self.update_with(request, &plan, &mut make).await
                 }
                 None if !request.subresource.is_empty() => Err(request.not_found()),
-                None => self.apply_new(request, config, options).await,
+                None => self.apply_new(request, patch, options, warnings).await,
             };
             match written {
                 Err(e) if e.is_already_exists() || e.is_not_found() && request.subresource.is_empty() => {}
@@ -139,12 +205,20 @@ impl Registry {
         Err(Status::conflict_modified(&request.group_resource(), &request.name))
     }
 
-    async fn apply_new(&self, request: &Request, config: &Value, options: &WriteOptions) -> Result<Written, Status> {
+    async fn apply_new(
+        &self,
+        request: &Request,
+        patch: &Patch,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
+        let config = &patch.tree;
         if !meta::uid(config).is_empty() {
             let cause = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(config));
             return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
         }
         let new = self.applied(request, None, config, options)?;
+        warnings.clone_from(&patch.faults);
         self.create_as(request, new, options, None).await
     }
 }
@@ -160,11 +234,4 @@ fn check_config(request: &Request, config: &Value) -> Result<(), Status> {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
     metadata::place(request, &mut config.clone())
-}
-
-/// Upstream shows what came of a JSON or merge patch, and a strategic one as it was sent.
-fn invalid_patch(patch: &Patch, new: &Value, cause: &str) -> Status {
-    let shown = if patch.kind == PatchKind::Strategic { patch.text.clone() } else { new.to_string() };
-    let fault = field::Error::invalid(&Path::new("patch"), shown, cause);
-    Status::invalid(&GroupVersionKind::default(), "", &[fault])
 }

@@ -37,16 +37,7 @@ impl Registry {
             .type_of(&GroupVersionKind::new("autoscaling", "v1", "Scale"))
             .ok_or_else(|| Status::internal("the catalog has no Scale"))?;
         self.scale_with(request, options, CONFLICTS_MAX, &mut |current| {
-            let catalog = self.catalog();
-            match patch.kind {
-                PatchKind::Json => patching::json_patch(current, &patch.tree),
-                PatchKind::Merge => {
-                    let mut new = current.clone();
-                    patching::merge_patch(&mut new, &patch.tree).map(|()| new)
-                }
-                PatchKind::Strategic | PatchKind::Apply => patching::strategic_merge(&catalog, type_id, current, &patch.tree),
-            }
-            .map_err(|e| e.to_status())
+            self.patched(type_id, patch, current, &options.field_validation).map(|patched| patched.tree)
         })
         .await
     }

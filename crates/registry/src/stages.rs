@@ -1,35 +1,16 @@
 //! The stages of the write path that other crates decide, in the order in which the engine calls them.
 
 use jiff::Timestamp;
-use kinds::{Catalog, TypeId};
 use object::key::GroupVersionKind;
 use object::status::Status;
 use patching::Writer;
 use serde_json::Value;
 
-use crate::options::{FieldValidation, WriteOptions};
+use crate::options::WriteOptions;
 use crate::request::Request;
 use crate::{Registry, convert};
 
 pub use authz::UserInfo;
-
-/// Unknown fields of a tree that was not read from text (a patched object): refused, or returned as warnings. The error is
-/// upstream's text.
-pub(crate) fn unknown_fields(
-    catalog: &Catalog,
-    type_id: TypeId,
-    object: &Value,
-    validation: &FieldValidation,
-) -> Result<Vec<String>, String> {
-    let unknown = match validation {
-        FieldValidation::Ignore => Vec::new(),
-        _ => codec::strict::check(catalog, type_id, object),
-    };
-    if *validation == FieldValidation::Strict && !unknown.is_empty() {
-        return Err(format!("strict decoding error: {}", unknown.join(", ")));
-    }
-    Ok(unknown)
-}
 
 /// The version whose fields managedFields speak of, and the writer in its words.
 struct Tracker {

@@ -129,10 +129,10 @@ async fn racing_writers_all_win_in_turn() {
                 let patch = crate::Patch {
                     kind: crate::PatchKind::Merge,
                     tree: json!({"metadata": {"labels": {format!("l{i}"): "x"}}}),
-                    text: String::new(),
+                    faults: Vec::new(),
                     refusal: None,
                 };
-                registry.patch(&request(&registry, "pods", "a"), &patch, &WriteOptions::default()).await
+                registry.patch(&request(&registry, "pods", "a"), &patch, &WriteOptions::default(), &mut Vec::new()).await
             })
         })
         .collect();

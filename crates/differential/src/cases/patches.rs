@@ -62,6 +62,11 @@ fn json_patches() -> Story {
         json!([{"op": "add", "path": 1, "value": 1}]),
         json!({"op": "add"}),
         json!(["x"]),
+        json!([null]),
+        json!(7),
+        json!([{"op": "move", "from": 1, "path": "/metadata/labels/n"}]),
+        json!([{"op": "add", "path": "/metadata/labels/n", "value": "x", "zz": 1}]),
+        json!([{"op": "replace", "path": "", "value": []}]),
         json!([]),
         Value::Array(vec![json!({"op": "test", "path": "/spec/replicas", "value": 3}); 10_001]),
     ];
@@ -103,6 +108,10 @@ fn merges() -> Story {
         r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"}}"#,
         r#"{"apiVersion":"v1"}"#,
         r#"{"kind":"Pod"}"#,
+        r#"{"metadata":{"labels":{"a":"1","a":"2"}},"zz":1}"#,
+        "null",
+        "[]",
+        "7",
     ];
     for (i, patch) in patches.into_iter().enumerate() {
         for validation in ["", "&fieldValidation=Strict", "&fieldValidation=Ignore"] {
@@ -167,6 +176,24 @@ fn strategic() -> Story {
         r#"{"spec":{"selector":{"matchExpressions":[{"key":"x","operator":"Exists"}]}}}"#.to_owned(),
         r#"{"status":{"conditions":[{"type":"X","status":"True"}]}}"#.to_owned(),
         r#"{"zz":1}"#.to_owned(),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "7".to_owned(),
+        r#"{"metadata":{"labels":{"a":"1","a":"2"}},"zz":1}"#.to_owned(),
+        pod(r#"{"zz":1.5e3,"$setElementOrder/containers":[{"name":"d"},{"name":"c"}],"containers":[{"name":"d","image":"x","yy":1e30}]}"#),
+        pod(r#"{"containers":[{"name":"c","resources":{"limits":{"cpu":true}}}]}"#),
+        pod(r#"{"containers":[{"name":"c","resources":7}]}"#),
+        pod(r#"{"containers":[{"name":"c","ports":[{"containerPort":"x"}]}]}"#),
+        pod(r#"{"containers":[{"name":"c","readinessProbe":{"httpGet":{"port":true}}}]}"#),
+        pod(r#"{"restartPolicy":1}"#),
+        pod(r#"{"hostNetwork":"x"}"#),
+        pod(r#"{"nodeSelector":[]}"#),
+        r#"{"spec":{"replicas":5.0}}"#.to_owned(),
+        r#"{"spec":{"replicas":5.5}}"#.to_owned(),
+        r#"{"spec":{"replicas":"5"}}"#.to_owned(),
+        r#"{"spec":{"replicas":99999999999}}"#.to_owned(),
+        r#"{"metadata":{"creationTimestamp":7}}"#.to_owned(),
+        r#"{"metadata":7}"#.to_owned(),
     ];
     for (i, patch) in patches.into_iter().enumerate() {
         for validation in ["", "&fieldValidation=Strict"] {

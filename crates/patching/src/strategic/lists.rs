@@ -124,12 +124,12 @@ fn carry_out_directives(mut original: Vec<Value>, patch: Vec<Value>, key: &str) 
 fn merge_elements(mut original: Vec<Value>, patch: Vec<Value>, rule: &FieldRule<'_>) -> Result<Vec<Value>, Error> {
     let mut places = Order::of(&original, rule.merge_key);
     for element in patch {
-        let Value::Object(change) = element else { continue };
+        let Value::Object(mut change) = element else { continue };
         let Some(wanted) = change.get(rule.merge_key) else { return Err(no_merge_key(&change, rule.merge_key)) };
         match places.0.get(&wanted.to_string()) {
             Some(&at) => {
                 let Value::Object(current) = original[at].take() else { unreachable!("all elements are maps") };
-                original[at] = Value::Object(merge_map(current, change, rule.inside)?);
+                original[at] = Value::Object(merge_map(current, &mut change, rule.inside)?);
             }
             None => {
                 places.0.insert(wanted.to_string(), original.len());
