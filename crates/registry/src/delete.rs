@@ -14,6 +14,7 @@ use store::Expect;
 use crate::options::{DeleteOptions, ListOptions, Propagation};
 use crate::read::List;
 use crate::request::{Answer, Request, Written, success};
+use crate::services::Holdings;
 use crate::write::{Current, Put};
 use crate::{Registry, address, form, metadata, rows};
 
@@ -71,7 +72,8 @@ impl Registry {
             Answer::Tree(marked)
         } else {
             let key = Arc::clone(&current.record.key);
-            match self.put(request, key, Expect::At(current.record.modified), Some(&current.tree), &mut marked).await? {
+            let (expect, mut nothing) = (Expect::At(current.record.modified), Holdings::default());
+            match self.put(request, key, expect, Some(&current.tree), &mut marked, &mut nothing).await? {
                 Put::Done(stored) => Answer::Stored(stored),
                 Put::Conflict => return Ok(None),
             }

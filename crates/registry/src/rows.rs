@@ -15,6 +15,7 @@ const CREATE_ON_UPDATE: Rows = &[
     ("", "events"),
     ("events.k8s.io", "events"),
     ("", "limitranges"),
+    ("", "services"),
     ("coordination.k8s.io", "leases"),
     ("rbac.authorization.k8s.io", "clusterroles"),
     ("rbac.authorization.k8s.io", "clusterrolebindings"),

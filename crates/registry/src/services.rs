@@ -2,75 +2,90 @@
 //!
 //! An address is taken by an `IPAddress` object and a port by a key of its own, written in the same transaction as the Service,
 //! each on the condition that it is not there yet. So nothing is taken twice and nothing leaks, with one server or with several,
-//! and no repair loop is needed. Not here: validation of the fields (`strategies`).
-
-mod families;
-mod ports;
-pub mod range;
+//! and no repair loop is needed. Not here: what is chosen and refused (`strategies::allotment`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use object::field::{self, Path};
 use object::status::Status;
 use object::{Value, meta, time};
 use serde_json::json;
 use store::{Expect, Op, Write};
+use strategies::allotment::{self, Pool, Refusal};
 
 use crate::request::Request;
 use crate::{Registry, address, form, rows};
-pub use range::IpRange;
+pub use strategies::allotment::{IpRange, ServiceSettings};
 
-/// What the cluster has to give.
-#[derive(Clone, Debug)]
-pub struct ServiceSettings {
-    /// One range a family, the primary one first.
-    pub ranges: Vec<IpRange>,
-    pub node_ports: std::ops::RangeInclusive<u16>,
-}
-
-impl Default for ServiceSettings {
-    fn default() -> Self {
-        let ranges = ["10.96.0.0/16", "fd00:10:96::/108"].iter().filter_map(|r| r.parse().ok()).collect();
-        ServiceSettings { ranges, node_ports: 30_000..=32_767 }
-    }
-}
-
-/// Fills in what the server allots and answers the writes that take it, and that give back what the old object had.
-pub(crate) fn companions(
+/// Fills in what the server allots, before anything is looked at. Answers what it chose itself, which somebody else may take first.
+pub(crate) fn allot(
     registry: &Registry,
     request: &Request,
+    is_dry_run: bool,
     old: Option<&Value>,
-    new: Option<&mut Value>,
-) -> Result<Vec<Write>, Status> {
-    if !rows::is_service(&request.resource) || !matches!(request.subresource.as_str(), "") {
-        return Ok(Vec::new());
+    new: &mut Value,
+) -> Result<Holdings, Status> {
+    if !is_whole(request) {
+        return Ok(Holdings::default());
     }
-    let Some(new) = new else {
-        return registry.address_writes(request, &request.name, &Holdings::of(old), &Holdings::default());
+    let asked = Holdings::of(Some(new));
+    let pool = Pool {
+        settings: &registry.services,
+        is_dry_run,
+        random: &|| registry.entropy.next(),
+        is_address_taken: &|ip| registry.store.get(&address_key(ip)).is_some(),
+        is_port_taken: &|port| registry.store.get(&port_key(port)).is_some(),
     };
-    families::settle(&registry.services, old, new).map_err(|faults| invalid(request, new, &faults))?;
-    let before = Holdings::of(old);
-    registry.allot_addresses(request, &before, new)?;
-    registry.allot_ports(request, old.is_none(), &before, new)?;
-    let after = Holdings::of(Some(new));
-    registry.address_writes(request, meta::name(new), &before, &after)
+    allotment::allot(&pool, old, new).map_err(|refusal| match refusal {
+        Refusal::Invalid(faults) => Status::invalid(&request.resource.gvk(), meta::name(new), &faults),
+        Refusal::Internal(text) => Status::internal(text),
+        Refusal::Unnamed(text) => Status::new(500, "", text),
+    })?;
+    let mut chosen = Holdings::of(Some(new));
+    chosen.addresses.retain(|ip| !asked.addresses.contains(ip));
+    chosen.ports.retain(|port| !asked.ports.contains(port));
+    Ok(chosen)
 }
 
-/// Given before anything is validated, for validation wants it.
-pub(crate) fn allot_health(registry: &Registry, request: &Request, old: Option<&Value>, new: &mut Value) {
-    if rows::is_service(&request.resource) && request.subresource.is_empty() {
-        let before = Holdings::of(old);
-        let is_taken = |port| registry.is_port_taken(&before, port);
-        ports::allot_health(new, &registry.services.node_ports, registry.entropy.next(), &is_taken);
+/// Somebody else was faster: chooses again what was chosen.
+pub(crate) fn allot_again(
+    registry: &Registry,
+    request: &Request,
+    chosen: &Holdings,
+    old: Option<&Value>,
+    new: &mut Value,
+) -> Result<Holdings, Status> {
+    if is_whole(request) {
+        chosen.take_out_of(new);
     }
+    allot(registry, request, false, old, new)
+}
+
+/// Leaves out what upstream checks and then does not show.
+pub(crate) fn strip(request: &Request, service: &mut Value) {
+    if is_whole(request) {
+        allotment::strip(service);
+    }
+}
+
+fn is_whole(request: &Request) -> bool {
+    rows::is_service(&request.resource) && request.subresource.is_empty()
+}
+
+/// The writes that take what a Service has, and that give back what the old one had. A write of its status may be its end, too.
+pub(crate) fn companions(registry: &Registry, request: &Request, old: Option<&Value>, new: Option<&Value>) -> Vec<Write> {
+    let is_end = new.is_none() && rows::is_service(&request.resource);
+    if !is_end && !is_whole(request) {
+        return Vec::new();
+    }
+    registry.holding_writes(request, new.map_or(&request.name, meta::name), &Holdings::of(old), &Holdings::of(new))
 }
 
 /// Addresses and ports a Service has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holdings {
-    pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) ports: Vec<u16>,
+    addresses: Vec<IpAddr>,
+    ports: Vec<u16>,
 }
 
 impl Holdings {
@@ -86,78 +101,33 @@ impl Holdings {
         ports.dedup();
         Holdings { addresses, ports }
     }
+
+    fn take_out_of(&self, service: &mut Value) {
+        let is_own = |port: Option<&Value>| port.and_then(Value::as_u64).is_some_and(|n| self.ports.iter().any(|own| u64::from(*own) == n));
+        let Some(spec) = service["spec"].as_object_mut() else { return };
+        if let Some(held) = spec.get_mut("clusterIPs").and_then(Value::as_array_mut) {
+            held.retain(|ip| !self.addresses.iter().any(|own| ip.as_str().is_some_and(|ip| ip == own.to_string())));
+            if held.is_empty() {
+                spec.remove("clusterIP");
+            }
+        }
+        if is_own(spec.get("healthCheckNodePort")) {
+            spec.remove("healthCheckNodePort");
+        }
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+            if is_own(port.get("nodePort")) {
+                port.remove("nodePort");
+            }
+        }
+    }
 }
 
-pub(crate) fn texts(list: &Value) -> impl Iterator<Item = &str> {
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn invalid(request: &Request, service: &Value, faults: &[field::Error]) -> Status {
-    Status::invalid(&request.resource.gvk(), meta::name(service), faults)
-}
-
 impl Registry {
-    fn allot_addresses(&self, request: &Request, before: &Holdings, service: &mut Value) -> Result<(), Status> {
-        if !families::has_addresses(service) {
-            return Ok(());
-        }
-        let wanted: Vec<String> = texts(&service["spec"]["ipFamilies"]).map(str::to_owned).collect();
-        let mut held: Vec<String> = texts(&service["spec"]["clusterIPs"]).map(str::to_owned).collect();
-        let path = Path::new("spec").child("clusterIPs");
-        for (i, family) in wanted.iter().enumerate() {
-            match held.get(i).map(|text| text.parse::<IpAddr>()) {
-                Some(Ok(asked)) if before.addresses.contains(&asked) => {}
-                Some(Ok(asked)) => {
-                    let cause = self.address_refusal(asked);
-                    if let Some(cause) = cause {
-                        let shown = Value::from(held.clone());
-                        let text = format!("failed to allocate IP {asked}: {cause}");
-                        return Err(invalid(request, service, &[field::Error::invalid(&path, shown, text)]));
-                    }
-                }
-                _ => {
-                    let address =
-                        self.free_address(family).ok_or_else(|| Status::internal("failed to allocate a serviceIP: range is full"))?;
-                    held.truncate(i);
-                    held.push(address.to_string());
-                }
-            }
-        }
-        service["spec"]["clusterIP"] = Value::from(held.first().cloned().unwrap_or_default());
-        service["spec"]["clusterIPs"] = Value::from(held);
-        Ok(())
-    }
-
-    fn address_refusal(&self, asked: IpAddr) -> Option<String> {
-        let Some(range) = self.services.ranges.iter().find(|r| r.is_ipv4() == asked.is_ipv4()) else {
-            return Some("no range of this family is configured".to_owned());
-        };
-        if !range.contains(asked) {
-            return Some("the provided network does not match the current range".to_owned());
-        }
-        self.is_address_taken(asked).then(|| "provided IP is already allocated".to_owned())
-    }
-
-    fn is_address_taken(&self, ip: IpAddr) -> bool {
-        self.store.get(&address_key(ip)).is_some()
-    }
-
-    fn free_address(&self, family: &str) -> Option<IpAddr> {
-        let range = self.services.ranges.iter().find(|r| r.family() == family)?;
-        range.candidates(self.entropy.next()).find(|ip| !self.is_address_taken(*ip))
-    }
-
-    fn allot_ports(&self, request: &Request, is_new: bool, before: &Holdings, service: &mut Value) -> Result<(), Status> {
-        let range = &self.services.node_ports;
-        let is_taken = |port| self.is_port_taken(before, port);
-        ports::allot(service, is_new, range, self.entropy.next(), &is_taken).map_err(|faults| invalid(request, service, &faults))
-    }
-
-    fn is_port_taken(&self, before: &Holdings, port: u16) -> bool {
-        !before.ports.contains(&port) && self.store.get(&port_key(port)).is_some()
-    }
-
-    fn address_writes(&self, request: &Request, name: &str, before: &Holdings, after: &Holdings) -> Result<Vec<Write>, Status> {
+    fn holding_writes(&self, request: &Request, name: &str, before: &Holdings, after: &Holdings) -> Vec<Write> {
         let mut writes = Vec::new();
         for ip in before.addresses.iter().filter(|ip| !after.addresses.contains(ip)) {
             writes.push(Write { key: address_key(*ip), expect: Expect::Any, op: Op::Delete });
@@ -173,7 +143,7 @@ impl Registry {
             let value = bytes::Bytes::from(format!("{}/{name}", request.namespace));
             writes.push(Write { key: port_key(*port), expect: Expect::Absent, op: Op::Put { value, lease: None } });
         }
-        Ok(writes)
+        writes
     }
 
     fn ip_address(&self, request: &Request, name: &str, ip: IpAddr) -> Value {

@@ -13,9 +13,9 @@ use crate::options::{DeleteOptions, ListOptions, WriteOptions};
 use crate::services::ServiceSettings;
 use crate::{Registry, Request, Watch, WatchEvent};
 
-fn registry() -> Registry {
+fn registry(services: ServiceSettings) -> Registry {
     let clock = Clock::virtual_time(|| "2026-11-22T10:00:00Z".parse().expect("a time"));
-    Registry::new(store::Store::memory(), clock, Entropy::seeded(7), ServiceSettings::default())
+    Registry::new(store::Store::memory(), clock, Entropy::seeded(7), services)
 }
 
 fn request(registry: &Registry, plural: &str, name: &str) -> Request {
@@ -25,7 +25,11 @@ fn request(registry: &Registry, plural: &str, name: &str) -> Request {
 }
 
 async fn setup() -> Registry {
-    let registry = registry();
+    setup_with(ServiceSettings::default()).await
+}
+
+async fn setup_with(services: ServiceSettings) -> Registry {
+    let registry = registry(services);
     registry.create_namespaces(&Arc::new(UserInfo::default())).await.expect("namespaces");
     let account = json!({"metadata": {"name": "default"}});
     registry.create(&request(&registry, "serviceaccounts", ""), account, &WriteOptions::default()).await.expect("an account");
@@ -147,7 +151,9 @@ async fn racing_writers_all_win_in_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn no_address_is_given_twice() {
-    let registry = Arc::new(setup().await);
+    // As many ports as Services: whoever is too late must choose again.
+    let services = ServiceSettings { node_ports: 30_000..=30_049, ..ServiceSettings::default() };
+    let registry = Arc::new(setup_with(services).await);
     let makers: Vec<_> = (0..50)
         .map(|i| {
             let registry = Arc::clone(&registry);

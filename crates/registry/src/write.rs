@@ -13,6 +13,7 @@ use store::{Expect, Op, Outcome, Record, Revision, Write};
 use crate::form::Stored;
 use crate::options::WriteOptions;
 use crate::request::{Answer, Request, Written};
+use crate::services::Holdings;
 use crate::{Registry, address, faults, metadata, quotas, rows, services};
 
 /// As managedFields show what the server itself writes.
@@ -78,14 +79,14 @@ impl Registry {
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::complete(&request.resource, "", None, &mut object);
-        services::allot_health(self, request, None, &mut object);
+        let mut chosen = services::allot(self, request, options.is_dry_run(), None, &mut object)?;
         let mut warnings = strategies::warnings(&request.resource, "", None, &object);
         strategies::prepare_create(&request.resource, &mut object, &context);
         refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
         self.rights.check_grant(request, None, &object)?;
         warnings.extend(self.admit(request, Operation::Create, None, Some(&object))?);
+        services::strip(request, &mut object);
         if options.is_dry_run() {
-            services::companions(self, request, None, Some(&mut object))?;
             quotas::charges(self, request, None, &object)?;
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             return match self.store.get(&key) {
@@ -95,7 +96,7 @@ impl Registry {
         }
         for _ in 0..GENERATE_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
-            match self.put(request, key, Expect::Absent, None, &mut object).await? {
+            match self.put(request, key, Expect::Absent, None, &mut object, &mut chosen).await? {
                 Put::Done(stored) => return Ok(Written { answer: Answer::Stored(stored), is_new: true, warnings }),
                 Put::Conflict if is_generated => metadata::generate_name(&mut object, &self.entropy),
                 Put::Conflict => break,
@@ -120,8 +121,8 @@ impl Registry {
             return Err(Status::invalid(&named, &request.name, &[fault]));
         }
         if rows::creates_on_update(&request.resource) && request.subresource.is_empty() && !self.exists(request) {
-            if !is_unconditional {
-                return Err(request.not_found());
+            if !meta::uid(&object).is_empty() {
+                return Err(other_uid(request, meta::uid(&object), ""));
             }
             return self.create_as(request, object, options, Some(&options.field_manager)).await;
         }
@@ -176,7 +177,7 @@ impl Registry {
         let catalog = self.catalog();
         let context = strategies::Context { catalog: &catalog, now, user: &request.user };
         strategies::complete(&request.resource, &request.subresource, Some(old), &mut new);
-        services::allot_health(self, request, Some(old), &mut new);
+        let mut chosen = services::allot(self, request, plan.options.is_dry_run(), Some(old), &mut new)?;
         let mut warnings = match plan.way {
             Way::Engine => Vec::new(),
             _ => strategies::warnings(&request.resource, &request.subresource, Some(old), &new),
@@ -188,39 +189,34 @@ impl Registry {
         refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
         self.rights.check_grant(request, Some(old), &new)?;
         warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
+        services::strip(request, &mut new);
         let written = |answer| Some(Written { answer, is_new: false, warnings });
         if is_same(old, &mut new) {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));
         }
         if plan.options.is_dry_run() {
-            services::companions(self, request, Some(old), Some(&mut new))?;
             quotas::charges(self, request, Some(old), &new)?;
             meta::set(&mut new, "resourceVersion", current.record.modified.0.to_string());
             return Ok(written(Answer::Tree(new)));
         }
         if is_ready_to_go(request, &new) {
-            return Ok(self.remove_updated(request, current, &new).await?.and_then(written));
+            return Ok(self.remove_updated(request, current, new).await?.and_then(written));
         }
         let key = Arc::clone(&current.record.key);
-        match self.put(request, key, Expect::At(current.record.modified), Some(old), &mut new).await? {
+        match self.put(request, key, Expect::At(current.record.modified), Some(old), &mut new, &mut chosen).await? {
             Put::Done(stored) => Ok(written(Answer::Stored(stored))),
             Put::Conflict => Ok(None),
         }
     }
 
     /// The update took the last finalizer away from an object that is being deleted.
-    async fn remove_updated(&self, request: &Request, current: &Current, new: &Value) -> Result<Option<Answer>, Status> {
-        match self.remove(request, current).await? {
-            Some(revision) => {
-                let mut gone = new.clone();
-                meta::set(&mut gone, "resourceVersion", revision.0.to_string());
-                Ok(Some(Answer::Tree(gone)))
-            }
-            None => Ok(None),
-        }
+    /// Upstream: shown as it would have been written, at the revision before.
+    async fn remove_updated(&self, request: &Request, current: &Current, new: Value) -> Result<Option<Answer>, Status> {
+        Ok(self.remove(request, current).await?.map(|_| Answer::Tree(new)))
     }
 
-    /// Encodes once and writes; the bytes written are the bytes answered and watched.
+    /// Encodes once and writes; the bytes written are the bytes answered and watched. What was `chosen` for the object and is taken by
+    /// now is chosen again.
     pub(crate) async fn put(
         &self,
         request: &Request,
@@ -228,10 +224,11 @@ impl Registry {
         expect: Expect,
         old: Option<&Value>,
         new: &mut Value,
+        chosen: &mut Holdings,
     ) -> Result<Put, Status> {
         let lease = self.lease_for(&request.resource).await?;
         for _ in 0..UPDATE_TRIES_MAX {
-            let mut companions = services::companions(self, request, old, Some(new))?;
+            let mut companions = services::companions(self, request, old, Some(new));
             companions.extend(quotas::charges(self, request, old, new)?);
             let bytes = self.encode(&request.resource, new)?;
             let mut writes = vec![Write { key: Arc::clone(&key), expect, op: Op::Put { value: bytes.clone(), lease } }];
@@ -244,6 +241,7 @@ impl Registry {
                     if n_companions == 0 || !holds(expect, own) {
                         return Ok(Put::Conflict);
                     }
+                    *chosen = services::allot_again(self, request, chosen, old, new)?;
                 }
             }
         }
@@ -253,7 +251,7 @@ impl Registry {
     /// Deletes at the revision seen; `None` when the object moved meanwhile.
     pub(crate) async fn remove(&self, request: &Request, current: &Current) -> Result<Option<Revision>, Status> {
         let mut writes = vec![Write { key: Arc::clone(&current.record.key), expect: Expect::At(current.record.modified), op: Op::Delete }];
-        writes.extend(services::companions(self, request, Some(&current.tree), None)?);
+        writes.extend(services::companions(self, request, Some(&current.tree), None));
         match self.store.write(writes).await.map_err(|e| faults::from_store(&e))? {
             Outcome::Done { revision, .. } => Ok(Some(revision)),
             Outcome::Conflict { .. } => Ok(None),
@@ -278,13 +276,7 @@ fn holds(expect: Expect, current: Option<Revision>) -> bool {
 fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) -> Result<(), Status> {
     let sent_uid = meta::uid(new);
     if plan.way == Way::Put && !sent_uid.is_empty() && sent_uid != meta::uid(old) {
-        // Upstream: the storage's own error shows through, with its key.
-        let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
-        let cause = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent_uid}, UID in object meta: {}",
-            meta::uid(old)
-        );
-        return Err(Status::conflict(&request.group_resource(), &request.name, &cause));
+        return Err(other_uid(request, sent_uid, meta::uid(old)));
     }
     let sent_version = meta::resource_version(new);
     if !matches!(sent_version, "" | "0") && sent_version != meta::resource_version(old) {
@@ -294,6 +286,15 @@ fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) 
         return Err(Status::conflict_modified(&request.group_resource(), &request.name));
     }
     Ok(())
+}
+
+/// Upstream: the storage's own error shows through, with its key.
+fn other_uid(request: &Request, sent: &str, present: &str) -> Status {
+    let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
+    let cause = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {present}"
+    );
+    Status::conflict(&request.group_resource(), &request.name, &cause)
 }
 
 /// Nothing is left to wait for before an object under deletion goes.

@@ -5,6 +5,7 @@
 //! Not here: what the engine puts into metadata (uid, times: `registry`), admission plugins, schemas of custom resources.
 //! Start with the functions below, in the order in which a write calls them.
 
+pub mod allotment;
 mod check;
 mod defaults;
 mod diff;

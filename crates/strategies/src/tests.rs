@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use kinds::Resource;
 use serde_json::{Value, json};
 
-use crate::{Context, default, groups, prepare_create};
+use crate::allotment::{Pool, Refusal, ServiceSettings, allot, strip};
+use crate::{Context, default, groups, prepare_create, validate_create};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -32,8 +33,13 @@ fn address(path: &str) -> (&'static Resource, &str) {
     (kinds::builtin().resource(group, version, plural).unwrap_or_else(|| panic!("no resource {path}")), namespace)
 }
 
-/// What the engine does around the stages: system metadata.
+/// What the engine does around the stages: system metadata, what is allotted.
 fn created(path: &str, sent: &Value) -> Value {
+    judged(path, sent).0
+}
+
+/// The same with what is wrong with it.
+fn judged(path: &str, sent: &Value) -> (Value, Vec<object::field::Error>) {
     let (resource, namespace) = address(path);
     let mut object = sent.clone();
     object["apiVersion"] = json!(resource.gvk().api_version());
@@ -43,11 +49,38 @@ fn created(path: &str, sent: &Value) -> Value {
     }
     default(kinds::builtin(), resource.type_id, &mut object, now());
     crate::complete(resource, "", None, &mut object);
+    let refused = allotted(resource, None, &mut object).err();
     object["metadata"]["uid"] = json!("UID");
     object["metadata"]["creationTimestamp"] = json!(NOW);
     let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
     prepare_create(resource, &mut object, &context);
-    object
+    let faults = refused.unwrap_or_else(|| validate_create(resource, &object));
+    stripped(resource, &mut object);
+    (object, faults)
+}
+
+fn is_service(resource: &Resource) -> bool {
+    (resource.group.as_str(), resource.plural.as_str()) == ("", "services")
+}
+
+fn stripped(resource: &Resource, object: &mut Value) {
+    if is_service(resource) {
+        strip(object);
+    }
+}
+
+/// What a dry run gives a Service where nothing is taken; the recorders made dry runs.
+fn allotted(resource: &Resource, old: Option<&Value>, new: &mut Value) -> Result<(), Vec<object::field::Error>> {
+    if !is_service(resource) {
+        return Ok(());
+    }
+    let ranges = ["10.96.0.0/16", "fd00:96::/112"].iter().filter_map(|range| range.parse().ok()).collect();
+    let settings = ServiceSettings { ranges, ..ServiceSettings::default() };
+    let pool = Pool { settings: &settings, is_dry_run: true, random: &|| 0, is_address_taken: &|_| false, is_port_taken: &|_| false };
+    match allot(&pool, old, new) {
+        Err(Refusal::Invalid(faults)) => Err(faults),
+        _ => Ok(()),
+    }
 }
 
 fn remove(object: &mut Value, pointer: &str) {
@@ -106,9 +139,7 @@ fn faults_are_upstreams() {
         }
         let mut sent = base.clone();
         put(&mut sent, line["at"].as_array().expect("a place"), line.get("put"));
-        let (resource, _) = address(&path);
-        let object = created(&path, &sent);
-        let mut got: Vec<Value> = crate::validate_create(resource, &object).iter().map(|f| json!([f.path, f.body()])).collect();
+        let mut got: Vec<Value> = judged(&path, &sent).1.iter().map(|f| json!([f.path, f.body()])).collect();
         let mut want = line["want"].as_array().expect("causes").clone();
         if line["unordered"] == true {
             got.sort_by_key(ToString::to_string);
@@ -161,7 +192,7 @@ fn put(object: &mut Value, at: &[Value], value: Option<&Value>) {
 fn names_by_kind() {
     let check = |path: &str, object: Value, is_fine: bool| {
         let (resource, _) = address(path);
-        let mut faults = crate::validate_create(resource, &object);
+        let mut faults = validate_create(resource, &object);
         faults.retain(|fault| fault.path == "metadata.name");
         assert_eq!(faults.is_empty(), is_fine, "{path} {object}: {faults:?}");
     };

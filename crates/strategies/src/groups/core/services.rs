@@ -18,6 +18,11 @@ fn needs_node_port(service: &Value) -> bool {
     text(service, "type") == "NodePort" || (is_balanced(service) && service["spec"]["allocateLoadBalancerNodePorts"] != false)
 }
 
+/// Also where none is asked for any more.
+fn may_have_node_port(service: &Value) -> bool {
+    matches!(text(service, "type"), "NodePort" | "LoadBalancer")
+}
+
 fn needs_health_port(service: &Value) -> bool {
     is_balanced(service) && text(service, "externalTrafficPolicy") == "Local"
 }
@@ -53,13 +58,8 @@ pub(super) fn complete(old: Option<&Value>, new: &mut Value) {
     };
     let is_allotted = |needs: fn(&Value) -> bool, new: &Value| needs(old) && needs(new);
     if is_allotted(needs_address, new) {
-        let is_missing = [
-            text(new, "clusterIP").is_empty(),
-            addresses(new).is_empty(),
-            new["spec"]["ipFamilies"].as_array().is_none_or(Vec::is_empty),
-            new["spec"]["ipFamilyPolicy"].is_null(),
-        ];
-        for (field, _) in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"].iter().zip(is_missing).filter(|(_, is)| *is) {
+        let is_missing = [text(new, "clusterIP").is_empty(), addresses(new).is_empty()];
+        for (field, _) in ["clusterIP", "clusterIPs"].iter().zip(is_missing).filter(|(_, is)| *is) {
             take(&mut new["spec"], field, &old["spec"]);
         }
     }
@@ -103,7 +103,7 @@ pub(super) fn update(subresource: &str, old: &Value, new: &mut Value, _: &Contex
             }
         }
     }
-    if had_but_needs_no(needs_node_port, new) && has_no_new_node_port(old, new) {
+    if had_but_needs_no(may_have_node_port, new) && has_no_new_node_port(old, new) {
         for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
             unset(port, "nodePort");
         }

@@ -44,24 +44,16 @@ impl<'a> Service<'a> {
 }
 
 pub(crate) fn validate(root: &At<'_>, faults: &mut Faults) {
-    let service = Service::of(root);
-    if !are_addresses_wrong(&service, &[], faults) {
-        validate_all(&service, faults);
-    }
+    validate_all(&Service::of(root), faults);
 }
 
 /// Upstream looks at addresses before it allots them, which is before all else: what is wrong there is all it says.
-/// An address of `known` passes as it is.
-fn are_addresses_wrong(service: &Service<'_>, known: &[Value], faults: &mut Faults) -> bool {
-    let mut found = Faults::default();
-    if !service.is_external_name() {
-        validate_addresses(service, known, &mut found);
-    }
-    let is_wrong = !found.0.is_empty();
-    if is_wrong {
-        *faults = found;
-    }
-    is_wrong
+/// An address that was there before passes as it is.
+pub(crate) fn address_faults(old: Option<&Value>, new: &Value) -> Vec<Error> {
+    let known = old.and_then(|old| old["spec"]["clusterIPs"].as_array()).map_or(&[][..], Vec::as_slice);
+    let mut faults = Faults::default();
+    validate_addresses(&Service::of(&At::root(new)), known, &mut faults);
+    faults.into_list()
 }
 
 fn validate_all(service: &Service<'_>, faults: &mut Faults) {
@@ -302,8 +294,7 @@ fn validate_traffic(service: &Service<'_>, faults: &mut Faults) {
         if check.int() != 0 {
             faults.invalid_int(&check, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
         }
-    } else if check.int() != 0 {
-        // Upstream: an unset one has been allotted by now; here that follows.
+    } else {
         shapes::port(&check, faults);
     }
     if !internal.is_set() && matches!(service.kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
@@ -322,9 +313,6 @@ pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, fau
         } else {
             validate_ingress_points(&status, faults);
         }
-        return;
-    }
-    if are_addresses_wrong(&after, before.addresses.list(), faults) {
         return;
     }
     if !before.is_external_name() && !after.is_external_name() {

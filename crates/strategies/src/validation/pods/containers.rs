@@ -46,8 +46,10 @@ pub(super) fn validate_init(list: &At<'_>, regular: &At<'_>, pod: &Surroundings<
     for (i, container) in list.items().enumerate() {
         validate_common(&container, pod, faults);
         let policy = container.get("restartPolicy");
-        if policy.is_set() || !container.get("restartPolicyRules").is_empty() {
+        if policy.is_set() {
             validate_restart_rules(&container, faults);
+        } else if !container.get("restartPolicyRules").is_empty() {
+            faults.required(&policy, POLICY_NEEDED);
         }
         let name = container.get("name");
         if names.contains(name.text()) {
@@ -199,13 +201,14 @@ fn validate_resize(list: &At<'_>, never_restarts: bool, faults: &mut Faults) {
     }
 }
 
+const POLICY_NEEDED: &str = "must specify restartPolicy when restart rules are used";
 const RULES_MAX: usize = 20;
 const EXIT_CODES_MAX: usize = 255;
 
 fn validate_restart_rules(container: &At<'_>, faults: &mut Faults) {
     let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
     if !policy.is_set() && !rules.is_empty() {
-        faults.required(&policy, "must specify restartPolicy when restart rules are used");
+        faults.required(&policy, POLICY_NEEDED);
     }
     faults.one_of(&policy, &["Always", "Never", "OnFailure"]);
     if rules.len() > RULES_MAX {

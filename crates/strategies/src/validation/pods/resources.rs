@@ -210,7 +210,7 @@ fn validate_claims(list: &At<'_>, pod_claims: &[&str], faults: &mut Faults) {
 }
 
 /// What a pod may ask for as a whole, against what its containers ask for.
-pub(super) fn validate_pod(spec: &At<'_>, faults: &mut Faults) {
+pub(super) fn validate_pod(spec: &At<'_>, pod_claims: &[&str], faults: &mut Faults) {
     let resources = spec.get("resources");
     if !resources.is_set() {
         return;
@@ -222,7 +222,7 @@ pub(super) fn validate_pod(spec: &At<'_>, faults: &mut Faults) {
     if resources.get("claims").is_set() {
         faults.forbidden(&resources.get("claims"), "claims may not be set for Resources at pod-level");
     }
-    validate(&resources, PodPlace::Pod, &[], faults);
+    validate(&resources, PodPlace::Pod, pod_claims, faults);
     let (limits, requests) = (resources.get("limits"), resources.get("requests"));
     for (name, whole) in requests.entries() {
         let sum = aggregate(spec, "requests", name);

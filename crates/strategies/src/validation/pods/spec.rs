@@ -64,7 +64,7 @@ pub(crate) fn validate_spec(spec: &At<'_>, metadata: Option<&Value>, faults: &mu
     containers::validate_regular(&regular, &surroundings, faults);
     containers::validate_init(&spec.get("initContainers"), &regular, &surroundings, faults);
     containers::validate_ephemeral(spec, &surroundings, faults);
-    resources::validate_pod(spec, faults);
+    resources::validate_pod(spec, &surroundings.claims, faults);
     validate_host_network(spec, metadata.is_some(), faults);
     faults.need_one_of(&spec.get("restartPolicy"), &["Always", "OnFailure", "Never"]);
     faults.need_one_of(&spec.get("dnsPolicy"), &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);

@@ -37,6 +37,11 @@ impl IpRange {
         ip.is_ipv4() == self.is_ipv4() && (bits(ip) ^ bits(self.base)) < self.size()
     }
 
+    /// Upstream: neither the first address nor an IPv4 range's last one.
+    pub(super) fn gives(&self, ip: IpAddr) -> bool {
+        self.contains(ip) && ip != self.base && !(ip.is_ipv4() && bits(ip) == bits(self.base) + self.size() - 1)
+    }
+
     pub fn nth(&self, n: u128) -> IpAddr {
         let bits = bits(self.base) + n;
         if self.is_ipv4() { IpAddr::V4(Ipv4Addr::from(bits as u32)) } else { IpAddr::V6(Ipv6Addr::from(bits)) }
