@@ -11,10 +11,10 @@ use oci_runtime::runtime::Error;
 use oci_runtime::spec::{ContainerId, SandboxId};
 use oci_runtime::status::SandboxState;
 use pod_plan::container_status;
+use pod_plan::effect::Resize;
 use pod_plan::effect::{Effect, Failure, Note, Outcome};
 use pod_plan::pod::BoundPod;
 use pod_plan::probe::{self, Verdict};
-use pod_plan::resize::Resize;
 use tokio::sync::watch;
 
 use crate::hooks;

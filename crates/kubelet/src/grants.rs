@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use object::quantity::Quantity;
 use pod_plan::admission;
-use pod_plan::allocation::{self, Allocation, Pending};
+use pod_plan::allocation::{self, Allocation};
 use pod_plan::effect::Note;
-use pod_plan::pod::BoundPod;
+use pod_plan::pod::{BoundPod, Pending};
 
 /// By the pod's uid.
 #[derive(Default)]

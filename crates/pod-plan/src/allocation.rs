@@ -22,13 +22,6 @@ pub struct Allocation {
     containers: BTreeMap<String, ResourceRequirements>,
 }
 
-/// A wish that was not granted yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    pub message: String,
-    pub generation: i64,
-}
-
 impl Allocation {
     /// What the spec asks for.
     pub fn wanted(pod: &BoundPod) -> Self {

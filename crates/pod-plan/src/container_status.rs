@@ -9,10 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::allocation;
 use crate::pod::Role;
-use crate::probe;
+use crate::probing;
 use crate::resize;
 use crate::restart;
-use crate::status::whole_second;
 use crate::view::{Exit, Instance, State, View};
 
 /// What goes before container ids: the name of the runtime.
@@ -233,10 +232,10 @@ fn set_started_and_ready(view: &View, role: Role, container: &Container, status:
         return;
     }
     let running = view.latest(&container.name).filter(|_| status.state.as_ref().is_some_and(|s| s.running.is_some()));
-    status.started = Some(running.is_some_and(|i| probe::is_started(view, container, i)));
+    status.started = Some(running.is_some_and(|i| probing::is_started(view, container, i)));
     status.ready = match role {
         Role::Init => status.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0),
-        _ => running.is_some_and(|i| probe::is_ready(view, container, i)),
+        _ => running.is_some_and(|i| probing::is_ready(view, container, i)),
     };
 }
 
@@ -264,4 +263,9 @@ fn has_initialized(view: &View, statuses: &Statuses) -> bool {
     };
     let was_begun = view.pod.status.container_statuses.iter().flatten().any(has_begun);
     was_begun || statuses.regular.iter().any(has_begun) || last.ready || last.started == Some(true)
+}
+
+/// Whole seconds, as the API writes times: what is sent and what comes back must be equal.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

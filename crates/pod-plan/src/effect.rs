@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 
-use crate::memory::{Ending, Held};
 use crate::pod::Role;
 use crate::probe;
-use crate::resize::Resize;
 use crate::resources::Cgroup;
 
 /// One action on the host. All can be carried out twice without harm.
@@ -62,6 +61,33 @@ pub enum Effect {
     Delete,
 }
 
+/// One write to a cgroup; fields that are `None` stay as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The container's instance, or the pod's own group.
+    pub id: Option<String>,
+    pub cgroup: Cgroup,
+}
+
+/// A memory limit that may only be set when less is in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lowered {
+    /// Instance and name of the container; the whole pod.
+    pub container: Option<(String, String)>,
+    pub limit: u64,
+}
+
+/// All that leads from what is set to what was granted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resize {
+    pub sandbox_id: String,
+    pub steps: Vec<Step>,
+    pub lowered: Vec<Lowered>,
+    /// What each instance has when all steps are done.
+    pub instances: Vec<(String, ResourceRequirements)>,
+    pub pod: Cgroup,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Done,
@@ -79,6 +105,14 @@ pub struct Failure {
 impl Failure {
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Failure { reason, message: message.into() }
+    }
+
+    pub(crate) fn is_of_pull(&self) -> bool {
+        matches!(self.reason, "ErrImagePull" | "RegistryUnavailable" | "SignatureValidationFailed")
+    }
+
+    pub(crate) fn is_of_image(&self) -> bool {
+        self.is_of_pull() || matches!(self.reason, "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError")
     }
 }
 
@@ -101,6 +135,20 @@ pub struct Plan {
     pub pod_cgroup: Option<Cgroup>,
     /// Nothing is left to do, ever.
     pub is_finished: bool,
+}
+
+/// A container that waits, as its status says: `CrashLoopBackOff`, `ImagePullBackOff`, `ErrImagePull`, …
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// The pod is being taken down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ending {
+    pub grace_seconds: i64,
+    pub deadline: Timestamp,
 }
 
 impl Plan {

@@ -6,7 +6,8 @@
 use k8s_openapi::api::core::v1::Container;
 
 use crate::pod::is_sidecar;
-use crate::probe::{self, Kind, Verdict};
+use crate::probe::{Kind, Verdict};
+use crate::probing;
 use crate::resize;
 use crate::restart;
 use crate::view::{Instance, State, View};
@@ -96,14 +97,14 @@ fn sidecar_progress<'a>(view: &View, container: &Container, instance: &'a Instan
     let name = &container.name;
     let kill = |why: &str, probe| Kill { instance, message: format!("Init container {name} {why}"), probe };
     if container.startup_probe.is_some() {
-        match probe::result(view, instance, Kind::Startup) {
+        match probing::result(view, instance, Kind::Startup) {
             Some(Verdict::Success) => {}
             Some(Verdict::Failure) => return Progress::Kill(kill("failed startup probe", Some(Kind::Startup))),
             _ => return Progress::Wait,
         }
     }
     let is_changed = Some(&instance.spec_image) != container.image.as_ref();
-    let is_dead = probe::result(view, instance, Kind::Liveness) == Some(Verdict::Failure);
+    let is_dead = probing::result(view, instance, Kind::Liveness) == Some(Verdict::Failure);
     Progress::Passed {
         kill: if is_changed {
             Some(kill("definition changed", None))

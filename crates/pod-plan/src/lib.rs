@@ -23,11 +23,15 @@ pub mod memory;
 pub mod pod;
 pub mod view;
 
+mod end;
 mod init;
+mod progress;
 pub mod resize;
 mod wind_down;
 
+mod backoff;
 pub mod probe;
+mod probing;
 pub mod restart;
 
 pub mod admission;

@@ -4,14 +4,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 
 use crate::allocation;
-use crate::effect::{Effect, Note, Plan};
+use crate::backoff::Backoff;
+use crate::effect::{Effect, Held, Note, Plan};
+use crate::end;
 use crate::init::{self, Kill};
-use crate::memory::{ContainerMemory, Held, Volumes, Work, is_pull_failure};
+use crate::memory::{ContainerMemory, Volumes, Work};
 use crate::pod::Role;
-use crate::probe::{self, Verdict};
+use crate::probe::{Kind, Verdict};
+use crate::probing;
 use crate::resize;
 use crate::resources;
-use crate::restart::{self, Backoff};
+use crate::restart;
 use crate::view::{Instance, State, View};
 use crate::wind_down::{self, Turn};
 
@@ -22,12 +25,12 @@ const KEPT_INSTANCES: usize = 2;
 
 /// Decides and touches nothing: the same view always gives the same plan.
 pub fn plan(view: &View, now: Timestamp) -> Plan {
-    let mut plan = Plan { ending: wind_down::ending(view, now), ..Plan::default() };
+    let mut plan = Plan { ending: end::ending(view, now), ..Plan::default() };
     match plan.ending {
         Some(ending) => wind_down::wind_down(view, ending, now, &mut plan),
         None => wind_up(view, now, &mut plan),
     }
-    probe::plan_probes(view, now, &mut plan);
+    probing::plan_probes(view, now, &mut plan);
     plan
 }
 
@@ -146,15 +149,15 @@ fn wanted<'a>(view: &View<'a>) -> Wanted<'a> {
 
 fn regular_kill<'a>(view: &View<'a>, container: &Container, instance: &'a crate::view::Instance) -> Option<Kill<'a>> {
     let name = &container.name;
-    let failed = |kind| probe::result(view, instance, kind) == Some(Verdict::Failure);
+    let failed = |kind| probing::result(view, instance, kind) == Some(Verdict::Failure);
     let (mut message, probe, restarts) = if Some(&instance.spec_image) != container.image.as_ref() {
         (format!("Container {name} definition changed"), None, true)
-    } else if failed(probe::Kind::Liveness) {
+    } else if failed(Kind::Liveness) {
         let restarts = restart::restarts_after_failed_probe(container, view.pod);
-        (format!("Container {name} failed liveness probe"), Some(probe::Kind::Liveness), restarts)
-    } else if failed(probe::Kind::Startup) {
+        (format!("Container {name} failed liveness probe"), Some(Kind::Liveness), restarts)
+    } else if failed(Kind::Startup) {
         let restarts = restart::restarts_after_failed_probe(container, view.pod);
-        (format!("Container {name} failed startup probe"), Some(probe::Kind::Startup), restarts)
+        (format!("Container {name} failed startup probe"), Some(Kind::Startup), restarts)
     } else {
         let message = resize::restart_message(view, container)?;
         return Some(Kill { instance, message, probe: None });
@@ -218,7 +221,7 @@ fn held(view: &View, container: &Container, memory: Option<&ContainerMemory>, no
     let failed = memory?.failed.as_ref().filter(|f| f.retry_at > now)?;
     let shown_until = failed.at + PULL_ERROR_SHOWN;
     let as_it_was = Held { reason: failed.failure.reason, message: failed.failure.message.clone() };
-    if !is_pull_failure(failed.failure.reason) {
+    if !failed.failure.is_of_pull() {
         return Some((as_it_was, failed.retry_at));
     }
     if now < shown_until {
@@ -271,10 +274,6 @@ fn next_attempt(view: &View, name: &str) -> u32 {
 fn prune(view: &View, now: Timestamp, plan: &mut Plan) {
     for (_, container) in view.pod.containers() {
         let old = view.instances.iter().filter(|i| i.name == container.name).skip(KEPT_INSTANCES).filter(|i| !i.is_running());
-        plan.effects.extend(old.filter(|i| may_remove(view, i, now)).map(|i| Effect::Remove { id: i.id.clone() }));
+        plan.effects.extend(old.filter(|i| view.may_remove(i, now)).map(|i| Effect::Remove { id: i.id.clone() }));
     }
-}
-
-pub(crate) fn may_remove(view: &View, instance: &Instance, now: Timestamp) -> bool {
-    view.memory.instances.get(&instance.id).is_none_or(|m| m.remove.may_begin(now))
 }

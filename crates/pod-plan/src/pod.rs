@@ -4,8 +4,6 @@ use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec, Po
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use crate::allocation::Pending;
-
 #[derive(Clone, Debug)]
 pub struct BoundPod {
     pub namespace: String,
@@ -21,6 +19,13 @@ pub struct BoundPod {
     pub pending_resize: Option<Pending>,
     /// The generation whose wishes were granted last.
     pub granted_generation: Option<i64>,
+}
+
+/// A wish that was not granted yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub message: String,
+    pub generation: i64,
 }
 
 /// Which of the three lists of a pod a container stands in.

@@ -6,37 +6,11 @@
 use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
 use object::quantity::{Format, Quantity};
 
-use crate::effect::{Effect, Plan};
+use crate::effect::{Effect, Lowered, Plan, Resize, Step};
 use crate::pod::{BoundPod, Role};
+use crate::probing;
 use crate::resources::{self, Cgroup, List};
 use crate::view::{Instance, View};
-
-/// One write to a cgroup; fields that are `None` stay as they are.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The container's instance, or the pod's own group.
-    pub id: Option<String>,
-    pub cgroup: Cgroup,
-}
-
-/// A memory limit that may only be set when less is in use.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lowered {
-    /// Instance and name of the container; the whole pod.
-    pub container: Option<(String, String)>,
-    pub limit: u64,
-}
-
-/// All that leads from what is set to what was granted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resize {
-    pub sandbox_id: String,
-    pub steps: Vec<Step>,
-    pub lowered: Vec<Lowered>,
-    /// What each instance has when all steps are done.
-    pub instances: Vec<(String, ResourceRequirements)>,
-    pub pod: Cgroup,
-}
 
 /// What an instance was given, limits of the pod as a whole included: by the last resize; else, after a restart of the node agent, as
 /// the API was told; else when it was made.
@@ -44,7 +18,7 @@ pub(crate) fn actuated(view: &View, instance: &Instance) -> ResourceRequirements
     if let Some(resized) = view.memory.instances.get(&instance.id).and_then(|m| m.resources.as_ref()) {
         return resized.clone();
     }
-    let shown = crate::probe::shown_status(view, instance).filter(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
+    let shown = probing::shown_status(view, instance).filter(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
     match shown.and_then(|s| s.resources.as_ref()) {
         Some(shown) => effective(view.pod, Some(shown)),
         None => instance.resources.clone(),

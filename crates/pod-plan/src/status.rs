@@ -1,47 +1,22 @@
 //! The `PodStatus` that tells how a pod stands. Upstream: `generateAPIPodStatus` and what the status manager adds to it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::condition;
-use crate::container_status;
-use crate::memory::{Cause, Eviction};
+use crate::container_status::{self, whole_second};
+use crate::end;
+use crate::memory::Cause;
 use crate::phase::{self, Phase};
 use crate::resize;
 use crate::resources;
 use crate::view::View;
-use crate::wind_down;
-
-/// Why the node puts the pod out, if it does: it was told to, or the pod is past its deadline.
-pub(crate) fn eviction(view: &View, now: Timestamp) -> Option<Eviction> {
-    if view.memory.eviction.is_some() {
-        return view.memory.eviction.clone();
-    }
-    let start = view.memory.reported.start_time.as_ref().or(view.pod.status.start_time.as_ref())?.0;
-    let deadline = SignedDuration::from_secs(view.pod.spec.active_deadline_seconds?);
-    (now.duration_since(start) >= deadline).then(|| Eviction {
-        reason: "DeadlineExceeded".to_owned(),
-        message: "Pod was active on the node longer than the specified deadline".to_owned(),
-        grace_seconds: None,
-        cause: Cause::Own,
-    })
-}
-
-/// Has the pod come to its end by itself, or has somebody written so?
-pub(crate) fn is_over(view: &View) -> bool {
-    Phase::read(view.pod.status.phase.as_deref()).is_terminal() || present_phase(view, false).is_terminal()
-}
-
-fn present_phase(view: &View, is_down: bool) -> Phase {
-    let statuses = container_status::all(view);
-    phase::phase(view.pod, &statuses, is_down, view.has_active_regular())
-}
 
 /// The status as it stands now; `view.memory.reported` is the one before.
 pub fn status(view: &View, now: Timestamp) -> PodStatus {
     let before = &view.memory.reported;
-    let is_down = wind_down::is_down(view);
+    let is_down = end::is_down(view);
     let mut statuses = container_status::all(view);
     let was = Phase::read(before.phase.as_deref());
     let shown = Phase::read(view.pod.status.phase.as_deref());
@@ -60,7 +35,7 @@ pub fn status(view: &View, now: Timestamp) -> PodStatus {
         reason = before.reason.clone().or_else(|| view.pod.status.reason.clone());
         message = before.message.clone().or_else(|| view.pod.status.message.clone());
     }
-    let eviction = eviction(view, now);
+    let eviction = end::eviction(view, now);
     if let Some(eviction) = &eviction {
         phase = Phase::Failed;
         (reason, message) = (Some(eviction.reason.clone()), Some(eviction.message.clone()));
@@ -124,11 +99,6 @@ fn may_run(view: &View) -> bool {
 
 fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
-}
-
-/// Whole seconds, as the API writes times: what is sent and what comes back must be equal.
-pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn date(conditions: &mut [PodCondition], before: &[PodCondition], now: Timestamp) {

@@ -98,6 +98,11 @@ impl<'a> View<'a> {
         self.instances.iter().find(|i| i.name == name)
     }
 
+    /// No removal of its record is under way, or has to wait.
+    pub(crate) fn may_remove(&self, instance: &Instance, now: Timestamp) -> bool {
+        self.memory.instances.get(&instance.id).is_none_or(|m| m.remove.may_begin(now))
+    }
+
     pub fn running(&self) -> impl Iterator<Item = &'a Instance> {
         self.instances.iter().filter(|i| i.is_running())
     }

@@ -4,48 +4,13 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 
-use crate::effect::{Effect, Note, Plan};
-use crate::memory::{Ending, Volumes, Work};
-use crate::plan::may_remove;
+use crate::effect::{Effect, Ending, Note, Plan};
+use crate::memory::{Volumes, Work};
 use crate::pod::Role;
-use crate::restart;
-use crate::status;
 use crate::view::{Instance, View};
 
 /// However short the grace period, a container is asked before it is killed.
 const GRACE_MIN: SignedDuration = SignedDuration::from_secs(2);
-
-/// Is the pod being taken down, and until when may its containers take?
-pub(crate) fn ending(view: &View, now: Timestamp) -> Option<Ending> {
-    let eviction = status::eviction(view, now);
-    let is_over = view.is_gone || view.pod.is_deleted() || eviction.is_some() || status::is_over(view) || has_run_out(view);
-    if !is_over && view.memory.ending.is_none() {
-        return None;
-    }
-    let grace_seconds = match eviction.and_then(|e| e.grace_seconds) {
-        Some(grace) if !view.pod.is_deleted() => grace,
-        _ => view.pod.grace_seconds(),
-    };
-    match view.memory.ending {
-        // A second delete may shorten the grace period, never lengthen it.
-        Some(before) if before.grace_seconds <= grace_seconds => Some(before),
-        _ => Some(Ending { grace_seconds, deadline: now + SignedDuration::from_secs(grace_seconds.max(0)) }),
-    }
-}
-
-/// Its containers have ended for good; what still runs are sidecars with nobody left to serve.
-fn has_run_out(view: &View) -> bool {
-    let is_done = |c: &Container| view.active(&c.name).is_some_and(|i| i.exit().is_some()) && !restart::should_start(view, c);
-    !view.pod.spec.containers.is_empty() && view.pod.spec.containers.iter().all(is_done)
-}
-
-/// Nothing of the pod runs or will run on this node.
-pub(crate) fn is_down(view: &View) -> bool {
-    view.memory.ending.is_some()
-        && view.running().next().is_none()
-        && !view.memory.containers.values().any(|m| m.is_starting)
-        && !view.sandboxes.iter().any(|s| s.is_ready)
-}
 
 pub(crate) fn wind_down(view: &View, ending: Ending, now: Timestamp, plan: &mut Plan) {
     for (name, memory) in &view.memory.containers {
@@ -77,7 +42,7 @@ pub(crate) fn wind_down(view: &View, ending: Ending, now: Timestamp, plan: &mut 
 /// Records and logs stay as long as the object does: somebody may still ask for them.
 fn finish(view: &View, now: Timestamp, plan: &mut Plan) {
     if view.is_gone {
-        let records = view.instances.iter().filter(|i| may_remove(view, i, now));
+        let records = view.instances.iter().filter(|i| view.may_remove(i, now));
         plan.effects.extend(records.map(|i| Effect::Remove { id: i.id.clone() }));
         if view.instances.is_empty() {
             let may_begin = |id: &str| view.memory.removing.get(id).is_none_or(|work| work.may_begin(now));

@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::check;
-use crate::resize::Step;
+use crate::effect::Step;
 
 pub(super) fn described(step: &Step) -> String {
     let group = step.id.as_deref().unwrap_or("pod");
