@@ -1,20 +1,12 @@
-//! The scheduler's picture of nodes and pods, and the decision for one pod.
+//! The scheduler's picture of nodes and pods.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod, Taint};
 
-use crate::filters::{self, Reasons};
 use crate::pod::{HostPort, PodInfo};
-use crate::preemption::{self, Preemption};
 use crate::resources::Resources;
-use crate::scores;
-use crate::topology::Prepared;
-
-/// Upstream: `minFeasibleNodesToFind` and `minFeasibleNodesPercentageToFind`.
-const FEASIBLE_NODES_MIN: usize = 100;
-const FEASIBLE_PERCENT_MIN: usize = 5;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Packing {
@@ -28,14 +20,6 @@ pub enum Packing {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub packing: Packing,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The pod already counts on this node.
-    Bind { node: Arc<str> },
-    /// `message` is the text of the FailedScheduling event and of the PodScheduled condition.
-    Unschedulable { message: String, preemption: Option<Preemption> },
 }
 
 #[derive(Debug)]
@@ -56,6 +40,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Do the pod's node selector and required node affinity want it?
+    pub(crate) fn is_wanted_by(&self, pod: &PodInfo) -> bool {
+        pod.node_selector.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+            && pod.required_nodes.as_ref().is_none_or(|terms| terms.iter().any(|t| t.matches(&self.name, &self.labels)))
+    }
+
     fn add(&mut self, pod: &Arc<PodInfo>) {
         self.count(pod, 1);
         self.ports.extend(pod.host_ports.iter().cloned());
@@ -84,7 +74,7 @@ impl Node {
 
 #[derive(Debug, Default)]
 pub struct Cluster {
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) nodes: Vec<Node>,
     by_name: HashMap<Arc<str>, usize>,
     /// Where each counted pod is.
@@ -93,7 +83,7 @@ pub struct Cluster {
     pub(crate) nominated: HashMap<String, (Arc<str>, Arc<PodInfo>)>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// Where the next search begins, so that all nodes get their turn.
-    next_start: usize,
+    pub(crate) next_start: usize,
 }
 
 impl Cluster {
@@ -178,7 +168,7 @@ impl Cluster {
     }
 
     /// Counts `pod` on `node`; used for a pod that was decided but whose binding is not seen yet, too.
-    fn place(&mut self, pod: Arc<PodInfo>, node: &str) {
+    pub(crate) fn place(&mut self, pod: Arc<PodInfo>, node: &str) {
         self.remove_pod(&pod.uid);
         let Some(&at) = self.by_name.get(node) else { return };
         self.placed.insert(pod.uid.clone(), self.nodes[at].name.clone());
@@ -193,77 +183,4 @@ impl Cluster {
             self.nodes[at].remove(uid);
         }
     }
-
-    /// Decides for one pending pod.
-    pub fn schedule(&mut self, pod: &Arc<PodInfo>) -> Decision {
-        let prepared = Prepared::new(self, pod);
-        let feasible = self.feasible(pod, &prepared);
-        match scores::best(self, pod, &prepared, &feasible, self.options.packing) {
-            Some(at) => {
-                let node = self.nodes[at].name.clone();
-                self.place(pod.clone(), &node);
-                Decision::Bind { node }
-            }
-            None => self.unschedulable(pod, &prepared),
-        }
-    }
-
-    /// Enough feasible nodes, looked for from where the last search ended.
-    fn feasible(&mut self, pod: &PodInfo, prepared: &Prepared) -> Vec<usize> {
-        let n_nodes = self.nodes.len();
-        let wanted = enough(n_nodes);
-        let mut feasible = Vec::with_capacity(wanted.min(n_nodes));
-        let mut n_seen = 0;
-        while n_seen < n_nodes && feasible.len() < wanted {
-            let at = (self.next_start + n_seen) % n_nodes;
-            n_seen += 1;
-            if filters::fits(self, &self.nodes[at], pod, prepared) {
-                feasible.push(at);
-            }
-        }
-        self.next_start = (self.next_start + n_seen) % n_nodes.max(1);
-        feasible
-    }
-
-    fn unschedulable(&mut self, pod: &Arc<PodInfo>, prepared: &Prepared) -> Decision {
-        let n_nodes = self.nodes.len();
-        if n_nodes == 0 {
-            return Decision::Unschedulable { message: "no nodes available to schedule pods".to_owned(), preemption: None };
-        }
-        let reasons: Vec<Reasons> = self.nodes.iter().map(|node| filters::reasons(self, node, pod, prepared)).collect();
-        let mut message = format!("0/{n_nodes} nodes are available: {}.", histogram(reasons.iter().flat_map(|r| r.texts.iter().cloned())));
-        let attempt = preemption::attempt(self, pod, prepared, &reasons);
-        let preemption = match attempt {
-            Ok(preemption) => {
-                let node = preemption.node.clone();
-                self.nominated.insert(pod.uid.clone(), (node, pod.clone()));
-                Some(preemption)
-            }
-            Err(why) => {
-                message.push_str(&format!(" preemption: {why}"));
-                None
-            }
-        };
-        Decision::Unschedulable { message, preemption }
-    }
-}
-
-/// Upstream: `numFeasibleNodesToFind` with the adaptive percentage.
-fn enough(n_nodes: usize) -> usize {
-    if n_nodes < FEASIBLE_NODES_MIN {
-        return n_nodes;
-    }
-    let percent = 50usize.saturating_sub(n_nodes / 125).max(FEASIBLE_PERCENT_MIN);
-    (n_nodes * percent / 100).max(FEASIBLE_NODES_MIN)
-}
-
-/// `1 Insufficient cpu, 2 node(s) were unschedulable`, sorted as text.
-pub(crate) fn histogram(reasons: impl Iterator<Item = String>) -> String {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for reason in reasons {
-        *counts.entry(reason).or_default() += 1;
-    }
-    let mut texts: Vec<String> = counts.into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-    texts.sort();
-    texts.join(", ")
 }

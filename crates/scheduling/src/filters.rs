@@ -1,5 +1,7 @@
 //! What a node must satisfy. One row a filter, in upstream's order; the first that fails decides.
 
+use std::collections::BTreeMap;
+
 use crate::cluster::{Cluster, Node};
 use crate::node_terms;
 use crate::pod::PodInfo;
@@ -89,13 +91,7 @@ fn bears_taints(q: &Question<'_>) -> bool {
 }
 
 fn is_wanted(q: &Question<'_>) -> bool {
-    wants(q.pod, q.node)
-}
-
-/// The pod's node selector and required node affinity.
-pub(crate) fn wants(pod: &PodInfo, node: &Node) -> bool {
-    pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        && pod.required_nodes.as_ref().is_none_or(|terms| terms.iter().any(|t| t.matches(&node.name, &node.labels)))
+    q.node.is_wanted_by(q.pod)
 }
 
 fn has_ports(q: &Question<'_>) -> bool {
@@ -165,4 +161,15 @@ fn spread_texts(q: &Question<'_>) -> Vec<String> {
 
 fn affinity_texts(q: &Question<'_>) -> Vec<String> {
     q.prepared.affinity_fault(q.node).map(str::to_owned).into_iter().collect()
+}
+
+/// `1 Insufficient cpu, 2 node(s) were unschedulable`, sorted as text.
+pub(crate) fn histogram(reasons: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
+    }
+    let mut texts: Vec<String> = counts.into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    texts.sort();
+    texts.join(", ")
 }

@@ -7,6 +7,7 @@
 //! Not here: queues, back-off and writes (`control-plane`). Invariant: nothing here reads a clock or does I/O.
 
 pub mod cluster;
+mod decision;
 mod filters;
 pub mod node_terms;
 mod pod;
@@ -15,7 +16,8 @@ mod resources;
 mod scores;
 mod topology;
 
-pub use cluster::{Cluster, Decision, Options, Packing};
+pub use cluster::{Cluster, Options, Packing};
+pub use decision::Decision;
 pub use pod::{DEFAULT_SCHEDULER, PodInfo};
 pub use preemption::Preemption;
 pub use resources::Resources;

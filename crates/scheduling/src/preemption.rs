@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Node, histogram};
-use crate::filters::Reasons;
+use crate::cluster::{Cluster, Node};
+use crate::filters::{Reasons, histogram};
 use crate::pod::PodInfo;
 use crate::resources::Resources;
 use crate::topology::Prepared;

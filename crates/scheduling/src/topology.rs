@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::cluster::{Cluster, Node};
-use crate::filters;
 use crate::node_terms;
 use crate::pod::{PodInfo, PodTerm, Spread, matches_labels};
 
@@ -122,7 +121,7 @@ fn spread_counts(cluster: &Cluster, pod: &PodInfo, spread: &Spread) -> Counts {
     let mut counts = Counts::new();
     for node in &cluster.nodes {
         let Some(domain) = node.labels.get(&spread.topology_key) else { continue };
-        let counts_here = (!spread.honor_affinity || filters::wants(pod, node))
+        let counts_here = (!spread.honor_affinity || node.is_wanted_by(pod))
             && (!spread.honor_taints
                 || node.taints.iter().all(|t| t.effect == "PreferNoSchedule" || node_terms::tolerates(&pod.tolerations, t)));
         if !counts_here {
