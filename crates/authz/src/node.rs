@@ -10,7 +10,7 @@ pub use graph::NodeGraph;
 
 use crate::request::{Attributes, UserInfo, Verdict};
 use crate::rule::Rule;
-use graph::Target;
+use references::Target;
 
 const USER_PREFIX: &str = "system:node:";
 const GROUP: &str = "system:nodes";

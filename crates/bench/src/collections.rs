@@ -28,7 +28,7 @@ async fn create_config_map(turn: Turn) -> Answered {
 
 /// The pods name a scheduler that nobody runs.
 async fn create_pod(turn: Turn) -> Answered {
-    let mut spec = crate::scheduler::load_spec();
+    let mut spec = crate::load::load_spec();
     spec["schedulerName"] = "nobody".into();
     let labels = json!({"app": "load", "tier": "backend", "version": "v1"});
     let metadata = json!({"name": format!("o-{}", turn.i), "labels": labels});

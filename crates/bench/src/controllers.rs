@@ -39,7 +39,7 @@ async fn until_count(pods: &mut Watch<Tree>, n_wanted: usize, known: &mut BTreeS
 /// The pods name a scheduler that nobody runs: what is measured is controllers and API, as on upstream's fake nodes.
 pub(crate) fn replicas(lab: &Lab) -> Result<Vec<Row>> {
     let client = lab.client()?;
-    let mut spec = crate::scheduler::load_spec();
+    let mut spec = crate::load::load_spec();
     spec["schedulerName"] = Value::from("nobody");
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "many"},

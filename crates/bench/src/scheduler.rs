@@ -115,12 +115,3 @@ fn pod(i: usize) -> Value {
         },
     })
 }
-
-/// A pod's spec of the usual shape, as upstream was measured with.
-pub(crate) fn load_spec() -> Value {
-    json!({"containers": [{
-        "name": "main", "image": "none", "command": ["sleep", "1000000"],
-        "env": [{"name": "A", "value": "one"}, {"name": "B", "value": "two"}], "ports": [{"containerPort": 8080}],
-        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
-    }]})
-}

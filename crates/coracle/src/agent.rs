@@ -13,7 +13,7 @@ use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::join::{self, JoinToken};
 use crate::options::{Place, Ranges, node_name};
-use crate::{addresses, host_check, node, registries, server};
+use crate::{addresses, host_check, node, registries, signals};
 
 const NEW_TOKEN: &str = "--token with what `coracle token` prints on the server; a token lasts a day";
 
@@ -57,7 +57,7 @@ pub(crate) async fn run(flags: &AgentFlags) -> Result<(), Failure> {
     node.ready().await;
     daemon::notify("READY=1");
     tracing::info!("joined");
-    server::wait_for_signal().await;
+    signals::wait_for_end().await;
     daemon::notify("STOPPING=1");
     node.stop().await;
     Ok(())

@@ -21,6 +21,7 @@ mod own_objects;
 mod registries;
 mod run_in_container;
 mod server;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -33,12 +33,10 @@ use tokio::task::JoinSet;
 use crate::failure::Failure;
 use crate::join;
 use crate::listen::listen;
-use crate::options::{Place, Ranges};
+use crate::options::{DNS_ADDRESS, Place, Ranges};
 
 const KUBERNETES_VERSION: &str = "v1.37.1";
 const CLUSTER_DOMAIN: &str = "cluster.local";
-/// The tenth address of the service range, as everywhere.
-pub(crate) const DNS_ADDRESS: u128 = 10;
 /// Upstream's `maxPods`.
 const PODS_MAX: u32 = 110;
 /// The first start of a controller that has just come up.

@@ -7,7 +7,9 @@ use object::cidr::Cidr;
 
 use crate::cli::{ClusterFlags, NameFlags};
 use crate::failure::Failure;
-use crate::node::DNS_ADDRESS;
+
+/// The tenth address of the service range, as everywhere.
+pub(crate) const DNS_ADDRESS: u128 = 10;
 
 /// Where one cluster's state lies on this host.
 #[derive(Clone, Debug)]

@@ -29,8 +29,8 @@ use tokio::task::JoinSet;
 use crate::daemon::{self, ServerLock};
 use crate::failure::Failure;
 use crate::listen::listen;
-use crate::options::ServerOptions;
-use crate::{addresses, host_check, kubeconfig, node, own_objects, registries};
+use crate::options::{DNS_ADDRESS, ServerOptions};
+use crate::{addresses, host_check, kubeconfig, node, own_objects, registries, signals};
 
 /// Upstream's issuer for clusters without another name.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -68,7 +68,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
         ),
     });
     api.bootstrap(&node_ips, options.api_port).await.map_err(|e| Failure::new(format!("the first objects: {e}")))?;
-    let dns_addresses = options.service_ranges.nth(node::DNS_ADDRESS);
+    let dns_addresses = options.service_ranges.nth(DNS_ADDRESS);
     let cluster = own_objects::ClusterInfo {
         authority_pem: credentials.authority.certificate_pem().to_owned(),
         pod_ranges: options.pod_ranges.texts(),
@@ -121,7 +121,7 @@ pub(crate) async fn run(options: ServerOptions) -> Result<(), Failure> {
     daemon::notify("READY=1");
     tracing::info!(cluster = options.place.name, "ready");
 
-    wait_for_signal().await;
+    signals::wait_for_end().await;
     daemon::notify("STOPPING=1");
     tracing::info!("stopping; pods go on running");
     node.stop().await;
@@ -241,16 +241,5 @@ fn control_options(options: &ServerOptions, credentials: &Credentials) -> contro
         pod_networks: pools.iter().filter_map(|range| Pool::parse(range)).collect(),
         scheduler: scheduling::Options::default(),
         controllers: Selection::parse(&options.controllers),
-    }
-}
-
-pub(crate) async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }

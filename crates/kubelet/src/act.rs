@@ -17,12 +17,14 @@ use pod_plan::pod::BoundPod;
 use pod_plan::probe::{self, Verdict};
 use tokio::sync::watch;
 
+use crate::error_text::told;
 use crate::hooks;
+use crate::lock::locked;
 use crate::node::Node;
 use crate::observe::Known;
 use crate::recipe;
 use crate::seams::{ProbeAnswer, ProbeRequest};
-use crate::start::{self, Start, locked, told};
+use crate::start::{self, Start};
 
 /// What an action needs beside the effect itself.
 pub(crate) struct Action {

@@ -21,10 +21,10 @@ use pod_plan::effect::Failure;
 use pod_plan::pod::BoundPod;
 use tokio::sync::broadcast;
 
-use crate::objects::Waker;
+use crate::lock::locked;
 use crate::observe::POD;
+use crate::seams::Waker;
 use crate::seams::{Disk, Image, Images, MountRequest, PodNetwork, ProbeAnswer, ProbeRequest, Prober};
-use crate::start::locked;
 
 /// Events a slow reader may be behind; it lists again after that.
 const EVENTS_MAX: usize = 256;

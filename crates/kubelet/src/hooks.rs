@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Probe};
 use oci_runtime::spec::ContainerId;
 use pod_plan::pod::BoundPod;
 
+use crate::error_text::told;
 use crate::node::Node;
 use crate::observe::STOP_SIGNAL;
 use crate::seams::{ProbeAnswer, ProbeRequest};
-use crate::start::told;
 
 /// Runs to its end; the caller bounds the time. A hook over HTTP is a probe whose answer only has to be there.
 pub(crate) async fn run(

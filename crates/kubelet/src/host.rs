@@ -13,8 +13,8 @@ use oci_runtime::runtime::BoxFuture;
 use pod_plan::effect::Failure;
 use tokio::sync::{Semaphore, watch};
 
+use crate::lock::locked;
 use crate::seams::{Image, Images, PodNetwork};
-use crate::start::locked;
 
 /// Pulls at once; more only share the line and the disk.
 const PULLS_MAX: usize = 5;
@@ -149,13 +149,13 @@ impl HostNetwork {
 impl PodNetwork for HostNetwork {
     fn attach(&self, pod_uid: &str, netns: PathBuf) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> {
         let (links, uid) = (Arc::clone(&self.0), pod_uid.to_owned());
-        let work = move || links.attach(&uid, &netns).map(|addresses| addresses.iter().collect()).map_err(|e| crate::start::told(&e));
+        let work = move || links.attach(&uid, &netns).map(|addresses| addresses.iter().collect()).map_err(|e| crate::error_text::told(&e));
         Box::pin(async move { tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())? })
     }
 
     fn detach(&self, pod_uid: &str) -> BoxFuture<'static, Result<(), String>> {
         let (links, uid) = (Arc::clone(&self.0), pod_uid.to_owned());
-        let work = move || links.detach(&uid).map_err(|e| crate::start::told(&e));
+        let work = move || links.detach(&uid).map_err(|e| crate::error_text::told(&e));
         Box::pin(async move { tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())? })
     }
 

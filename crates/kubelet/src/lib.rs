@@ -17,6 +17,7 @@ pub mod machine;
 pub mod node;
 pub mod pods;
 pub mod registration;
+mod run;
 pub mod seams;
 pub mod upkeep;
 
@@ -31,9 +32,12 @@ mod report;
 mod start;
 
 pub mod disk;
+mod error_text;
 mod hooks;
 pub mod host;
+mod host_usage;
 mod images;
+mod lock;
 pub mod logs;
 pub mod objects;
 pub mod prober;

@@ -16,7 +16,8 @@ use object::key::ObjectKey;
 use pod_plan::references::{Objects, References};
 use reconcile::Informers;
 
-use crate::start::locked;
+use crate::lock::locked;
+use crate::seams::Waker;
 
 pub struct ObjectSource {
     client: Client,
@@ -27,9 +28,6 @@ pub struct ObjectSource {
     certificate_requests: Watched<PodCertificateRequest>,
     of_node: Selection,
 }
-
-/// Called when a watched object changed; it must be quick.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Keeps watches open; they end when nobody is interested any more.
 pub struct Interest {

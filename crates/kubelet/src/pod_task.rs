@@ -26,10 +26,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::act::Action;
+use crate::lock::locked;
 use crate::node::Node;
 use crate::observe::{Known, Observed, observe};
 use crate::report;
-use crate::start::locked;
 
 /// A status that only says "on its way" waits this long: most pods run before it has passed, and need one write in place of three.
 const QUIET: Duration = Duration::from_millis(100);

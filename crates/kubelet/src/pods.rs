@@ -21,11 +21,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::grants::Grants;
+use crate::lock::locked;
 use crate::node::Node;
 use crate::node_object::Health;
 use crate::observe::{Known, POD, POD_UID};
 use crate::pod_task::{Mailbox, PodTask};
-use crate::start::locked;
 
 /// A task that panicked is not started anew at once: it would most likely panic again.
 const AFTER_PANIC: Duration = Duration::from_secs(10);

@@ -13,7 +13,8 @@ use oci_runtime::spec::{ContainerId, Mount};
 use pod_plan::effect::Failure;
 use pod_plan::pod::BoundPod;
 
-use crate::objects::Waker;
+/// Called when a watched object changed; it must be quick.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// What starting a container needs to know of its image.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,8 +10,10 @@ use pod_plan::pod::{BoundPod, Role};
 use pod_plan::{environment, references, security};
 use tokio::sync::watch;
 
+use crate::error_text::told;
 use crate::hooks;
 use crate::images;
+use crate::lock::locked;
 use crate::node::Node;
 use crate::observe::Known;
 use crate::recipe::{self, Ingredients};
@@ -72,18 +74,6 @@ pub(crate) async fn start(node: &Node, mut start: Start) -> Result<(), Failure> 
 
 fn cancelled() -> Failure {
     Failure::new("", "the pod is being ended")
-}
-
-/// A runtime's error as users see it, causes included.
-pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 async fn prepare(node: &Node, start: &Start, container: &Container) -> Result<oci_runtime::spec::ContainerConfig, Failure> {
@@ -158,8 +148,4 @@ fn seccomp(node: &Node, pod: &BoundPod, container: &Container) -> Result<Seccomp
         }
         _ => Ok(Seccomp::Unconfined),
     }
-}
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -16,3 +16,4 @@ pub mod netlink;
 pub mod nft;
 pub mod pod;
 pub mod route;
+pub mod scratch;

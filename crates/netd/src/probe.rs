@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
 use net_link::forwarding::has_ipv6;
-use net_link::namespace::{self, Scratch};
+use net_link::namespace;
 use net_link::netlink::Result;
 use net_link::nft::NftSocket;
 use net_link::route::{Changes, RouteSocket, TunnelEnd, VethEnd, Vxlan};
+use net_link::scratch::Scratch;
 use net_plan::rows::{Action, Front, FrontRow, Mode, Protocol, Rank, TargetId};
 use net_plan::table::Row;
 

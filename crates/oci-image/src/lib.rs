@@ -17,9 +17,9 @@ mod unpack;
 pub use digest::{Digest, digest_of};
 pub use manifest::{Descriptor, Empty, History, ImageConfig, Manifest, ManifestList, Platform, RootFs, RuntimeConfig, media};
 pub use reference::{BadReference, Reference};
+pub use remote::Progress;
 pub use remote::{Credentials, Registries, streamed};
 pub use store::{Adding, BlobWriter, Image, ImageStore, decompress};
-pub use transfer::Progress;
 
 use std::path::PathBuf;
 

@@ -21,8 +21,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::transfer::Progress;
 use crate::{Digest, Error, Reference};
+
+/// Told what is being moved, the bytes done and the bytes in all.
+pub type Progress<'a> = &'a (dyn Fn(&str, u64, u64) + Send + Sync);
 
 /// Long enough for a far and busy registry, short enough that a dead one is noticed.
 const PATIENCE: Duration = Duration::from_secs(60);

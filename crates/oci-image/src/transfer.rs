@@ -5,12 +5,9 @@ use std::io::Write;
 use http::Method;
 
 use crate::manifest::{Descriptor, Manifest, ManifestList, Platform, media};
-use crate::remote::{Credentials, Remote};
+use crate::remote::{Credentials, Progress, Remote};
 use crate::store::parse;
 use crate::{Digest, Error, Image, ImageStore, Reference, Registries, digest_of};
-
-/// Told what is being moved, the bytes done and the bytes in all.
-pub type Progress<'a> = &'a (dyn Fn(&str, u64, u64) + Send + Sync);
 
 impl ImageStore {
     /// Fetches what is missing of an image and makes it ready to run. The first credentials that fit the host are used.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::binary::Profile;
+use crate::run::{cargo, done};
 
 /// A program that tests need, and the Debian package that brings it.
 const PROGRAMS: &[(&str, &str)] = &[("busybox", "busybox-static"), ("ip", "iproute2"), ("unshare", "util-linux"), ("python3", "python3")];
@@ -50,17 +51,4 @@ fn test() -> Result<(), String> {
         command.env("CORACLE_API_TESTDATA", vectors);
     }
     done(&mut command)
-}
-
-pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
-    done(Command::new(env!("CARGO")).args(arguments))
-}
-
-pub(crate) fn done(command: &mut Command) -> Result<(), String> {
-    let shown = format!("`{} …`", command.get_program().to_string_lossy());
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{shown} ended with {status}")),
-        Err(error) => Err(format!("{shown} cannot be run: {error}")),
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::ci::done;
+use crate::run::done;
 
 pub(crate) const CLIENTS: &str = "target/clients";
 

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         let reports = options.read.iter().map(|path| Report::read(path)).collect::<Result<Vec<_>, _>>()?;
         let notes: Vec<String> = reports.iter().map(Report::note).collect();
         let outcomes: Vec<Outcome> = reports.into_iter().flat_map(|report| report.outcomes).collect();
-        return reading::record(Path::new(FOLDER), Path::new(DOCUMENT), &specs, &outcomes, &notes);
+        return record(&specs, &outcomes, &notes);
     }
     let cache = program::cache()?;
     if let Some(why) = if options.is_fast { why_skipped(&cache)? } else { None } {
@@ -151,7 +151,7 @@ fn judge(options: &Options, specs: &[Spec], judge: &Judge<'_>) -> Result<(), Str
         // A partial run says nothing of the whole.
         let is_whole = options.focus.is_empty() && options.skip.is_empty() && options.sig.is_none() && !options.is_fast;
         let notes = if is_whole { notes } else { Vec::new() };
-        reading::record(Path::new(FOLDER), Path::new(DOCUMENT), specs, &outcomes, &notes)?;
+        record(specs, &outcomes, &notes)?;
     }
     if lost.is_empty() {
         return Ok(());
@@ -243,6 +243,11 @@ fn escape(name: &str) -> String {
         escaped.push(c);
     }
     escaped
+}
+
+fn record(specs: &[Spec], outcomes: &[Outcome], notes: &[String]) -> Result<(), String> {
+    let reading = reading::record(Path::new(FOLDER), outcomes, notes)?;
+    reading::write(Path::new(DOCUMENT), &document::shown(specs, &reading))
 }
 
 #[cfg(test)]

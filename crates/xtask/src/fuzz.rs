@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::ci::done;
+use crate::run::done;
 
 pub(crate) fn run(seconds: &str, target: &[&str]) -> Result<(), String> {
     seconds.parse::<u64>().map_err(|e| format!("`{seconds}` seconds: {e}"))?;

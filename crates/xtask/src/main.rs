@@ -9,6 +9,7 @@ mod fuzz;
 mod gen_facts;
 mod guest;
 mod record_validation;
+mod run;
 
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         ["guest", "--debug"] => guest::run(binary::Profile::Debug),
         ["guest", "--release"] => guest::run(binary::Profile::Release),
         ["conformance", ref options @ ..] => conformance::run(options),
-        ["differential", ref options @ ..] => ci::cargo(&[&["run", "--quiet", "--package", "differential", "--"], options].concat()),
+        ["differential", ref options @ ..] => run::cargo(&[&["run", "--quiet", "--package", "differential", "--"], options].concat()),
         ["swap", kubeconfig, ref script @ ..] => swap(kubeconfig, script.first().unwrap_or(&"")),
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
@@ -64,5 +65,5 @@ fn main() -> ExitCode {
 fn swap(kubeconfig: &str, script: &str) -> Result<(), String> {
     let mut command = std::process::Command::new(env!("CARGO"));
     command.args(["test", "-p", "simulation", "--test", "it", "swap::", "--", "--nocapture"]);
-    ci::done(command.env("CORACLE_SWAP_KUBECONFIG", kubeconfig).env("CORACLE_SWAP_SCRIPT", script))
+    run::done(command.env("CORACLE_SWAP_KUBECONFIG", kubeconfig).env("CORACLE_SWAP_SCRIPT", script))
 }

@@ -6,22 +6,7 @@ use object::key::GroupVersionKind;
 use object::meta;
 use serde_json::Value;
 
-use super::references;
-
-/// Kinds a node is related to through pods, volumes or directly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Target {
-    Secret,
-    ConfigMap,
-    Claim,
-    Volume,
-    ResourceClaim,
-    ServiceAccount,
-    Pod,
-    VolumeAttachment,
-    ResourceSlice,
-    PodCertificateRequest,
-}
+use super::references::{self, Target};
 
 type Key = (String, String);
 

@@ -3,7 +3,20 @@
 use object::meta;
 use serde_json::Value;
 
-use super::graph::Target;
+/// Kinds a node is related to through pods, volumes or directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    Secret,
+    ConfigMap,
+    Claim,
+    Volume,
+    ResourceClaim,
+    ServiceAccount,
+    Pod,
+    VolumeAttachment,
+    ResourceSlice,
+    PodCertificateRequest,
+}
 
 /// Upstream: a mirror pod must not give its node any right, for the node itself made it.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";

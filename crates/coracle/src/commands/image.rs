@@ -9,7 +9,7 @@ use crate::cli::{ImageAction, ImageFlags};
 use crate::failure::Failure;
 use crate::options::Place;
 use crate::say;
-use crate::{registries, server};
+use crate::{registries, signals};
 
 pub(crate) fn run(flags: &ImageFlags) -> Result<(), Failure> {
     let place = Place::of(&flags.which)?;
@@ -53,7 +53,7 @@ async fn serve(store: ImageStore, listen: SocketAddr, login: Option<&str>) -> Re
     say!("serving images on {listen}");
     tokio::select! {
         ended = image_registry::Registry::mirror(store, login).serve(listener) => ended.map_err(|e| Failure::caused("the mirror ended", &e)),
-        () = server::wait_for_signal() => Ok(()),
+        () = signals::wait_for_end() => Ok(()),
     }
 }
 

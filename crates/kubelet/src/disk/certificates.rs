@@ -16,8 +16,8 @@ use pod_plan::trust::clean_chain;
 use pod_plan::volume_files::Credentials;
 use serde_json::json;
 
+use crate::lock::locked;
 use crate::objects::ObjectSource;
-use crate::start::locked;
 
 /// Renewals of pods that began together are spread over this.
 const SPREAD_SECONDS: u64 = 300;

@@ -38,9 +38,10 @@ use pod_plan::volume_files::Identity;
 use pod_plan::{references, resources};
 
 use crate::config::Config;
-use crate::objects::{Interest, ObjectSource, Waker};
+use crate::lock::locked;
+use crate::objects::{Interest, ObjectSource};
+use crate::seams::Waker;
 use crate::seams::{Disk, MountRequest, PodNetwork};
-use crate::start::locked;
 
 use certificates::Certificates;
 use place::{PodFolder, VolumeKind};

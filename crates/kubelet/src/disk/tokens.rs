@@ -11,7 +11,7 @@ use pod_plan::pod::BoundPod;
 use pod_plan::volume_files::token_requests;
 use serde_json::{Value, json};
 
-use crate::start::locked;
+use crate::lock::locked;
 
 /// A token older than this is renewed however long it lives.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(24);

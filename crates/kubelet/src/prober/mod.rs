@@ -16,8 +16,8 @@ use oci_runtime::runtime::{BoxFuture, Error, Runtime};
 use oci_runtime::spec::ContainerId;
 use tokio::net::TcpStream;
 
+use crate::error_text::told;
 use crate::seams::{ProbeAnswer, ProbeRequest, Prober};
-use crate::start::told;
 
 /// Of a command's output and of an HTTP body, no more is looked at.
 const OUTPUT_BYTES_MAX: usize = 10 << 10;

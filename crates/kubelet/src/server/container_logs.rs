@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 use super::answer::{self, Body, text};
 use super::query::Query;
 use crate::agent::Agent;
+use crate::lock::locked;
 use crate::logs::line::Stream;
 use crate::logs::read::{self, Options};
 use crate::pods::Handle;
-use crate::start::locked;
 
 const PENDING_PIECES_MAX: usize = 16;
 

@@ -16,8 +16,9 @@ use super::query::Query;
 use super::spdy;
 use super::upgrade::{Wish, to_spdy, to_web_socket, wish};
 use crate::agent::Agent;
+use crate::error_text::told;
+use crate::lock::locked;
 use crate::pods::Handle;
-use crate::start::{locked, told};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::answer::{Body, text};
-use crate::start::locked;
+use crate::lock::locked;
 
 /// Upstream: how long a yes and a no are believed.
 const ALLOWED_FOR: Duration = Duration::from_secs(300);

@@ -6,8 +6,9 @@ use http::{Response, StatusCode};
 use oci_runtime::status::Stats;
 
 use super::answer::{Body, text};
-use super::{host, stats};
+use super::stats;
 use crate::agent::Agent;
+use crate::host_usage;
 
 pub(super) fn metrics(agent: &Agent) -> Response<Body> {
     let pods = agent.pods.all();
@@ -68,13 +69,13 @@ pub(super) fn resource_metrics(agent: &Agent) -> Response<Body> {
         "node_cpu_usage_seconds_total",
         "counter",
         "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
-        vec![("", host::cpu_usage_ns() as f64 / 1e9)],
+        vec![("", host_usage::cpu_usage_ns() as f64 / 1e9)],
     );
     add(
         "node_memory_working_set_bytes",
         "gauge",
         "[STABLE] Current working set of the node in bytes",
-        vec![("", host::memory().working_set as f64)],
+        vec![("", host_usage::memory().working_set as f64)],
     );
     add("pod_cpu_usage_seconds_total", "counter", "[STABLE] Cumulative cpu time consumed by the pod in core-seconds", samples(&pods, cpu));
     add("pod_memory_working_set_bytes", "gauge", "[STABLE] Current working set of the pod in bytes", samples(&pods, memory));

@@ -6,7 +6,6 @@ mod configz;
 mod container_logs;
 mod exec;
 mod gate;
-mod host;
 mod metrics;
 mod port_forward;
 mod query;
@@ -30,7 +29,6 @@ use crate::pods::Handle;
 use answer::{Body, text};
 use gate::{Certified, Gate};
 use query::Query;
-pub(crate) use stats::memory_available;
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 

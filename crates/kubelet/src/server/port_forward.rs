@@ -18,8 +18,9 @@ use super::query::Query;
 use super::spdy;
 use super::upgrade::{Socket, Wish, to_spdy, to_web_socket, wish};
 use crate::agent::Agent;
+use crate::error_text::told;
+use crate::lock::locked;
 use crate::pods::Handle;
-use crate::start::{locked, told};
 
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const WEB_SOCKET: [&str; 3] = [TUNNEL, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"];

@@ -7,11 +7,11 @@ use oci_runtime::status::{ContainerState, ContainerStatus, SandboxState, Stats};
 use serde_json::{Value, json};
 
 use super::answer::{Body, json as json_answer};
-use super::host;
 use crate::agent::Agent;
+use crate::host_usage;
+use crate::lock::locked;
 use crate::machine::storage;
 use crate::pods::Handle;
-use crate::start::locked;
 
 pub(super) fn pods(agent: &Agent) -> Response<Body> {
     let items: Vec<Value> = agent
@@ -57,17 +57,17 @@ pub(super) async fn summary(agent: &Agent) -> Response<Body> {
     }
     let config = &agent.node.config;
     let fs = file_system(agent, &now);
-    let memory = host::memory();
+    let memory = host_usage::memory();
     let node = json!({
-        "nodeName": config.node_name, "startTime": seconds(host::booted_at(agent.node.now())), "fs": fs,
+        "nodeName": config.node_name, "startTime": seconds(host_usage::booted_at(agent.node.now())), "fs": fs,
         "runtime": {"imageFs": fs, "containerFs": fs},
-        "cpu": {"time": now, "usageCoreNanoSeconds": host::cpu_usage_ns()},
+        "cpu": {"time": now, "usageCoreNanoSeconds": host_usage::cpu_usage_ns()},
         "memory": {
             "time": now, "availableBytes": memory.available, "usageBytes": memory.usage, "workingSetBytes": memory.working_set,
             "rssBytes": memory.rss,
         },
-        "network": network(&host::interfaces(None), &now),
-        "rlimit": {"time": now, "maxpid": config.machine.pid_max, "curproc": host::n_processes()},
+        "network": network(&host_usage::interfaces(None), &now),
+        "rlimit": {"time": now, "maxpid": config.machine.pid_max, "curproc": host_usage::n_processes()},
         "swap": {"time": now, "swapAvailableBytes": 0, "swapUsageBytes": 0},
     });
     json_answer(&json!({"node": node, "pods": pods}))
@@ -107,7 +107,7 @@ async fn pod(agent: &Agent, handle: &Handle, whole: &Stats, pid: u32, now: &str)
         "podRef": {"name": handle.pod.name, "namespace": handle.pod.namespace, "uid": handle.pod.uid},
         "startTime": handle.pod.status.start_time.as_ref().or(meta.creation_timestamp.as_ref()).map(|t| seconds(t.0)),
         "containers": containers, "cpu": cpu(whole, now), "memory": memory(whole, now),
-        "network": network(&host::interfaces(Some(pid)), now), "volume": volumes, "ephemeral-storage": with_used(disk.total()),
+        "network": network(&host_usage::interfaces(Some(pid)), now), "volume": volumes, "ephemeral-storage": with_used(disk.total()),
         "process_stats": {"process_count": whole.pids},
     })
 }
@@ -123,8 +123,8 @@ fn memory(stats: &Stats, now: &str) -> Value {
     })
 }
 
-fn network(interfaces: &[host::Interface], now: &str) -> Value {
-    let one = |i: &host::Interface| json!({"name": i.name, "rxBytes": i.received, "rxErrors": i.receive_errors, "txBytes": i.sent, "txErrors": i.send_errors});
+fn network(interfaces: &[host_usage::Interface], now: &str) -> Value {
+    let one = |i: &host_usage::Interface| json!({"name": i.name, "rxBytes": i.received, "rxErrors": i.receive_errors, "txBytes": i.sent, "txErrors": i.send_errors});
     let all: Vec<Value> = interfaces.iter().map(one).collect();
     let mut network = all.first().cloned().unwrap_or(json!({"name": ""}));
     network["time"] = now.into();
@@ -135,8 +135,4 @@ fn network(interfaces: &[host::Interface], now: &str) -> Value {
 fn file_system(agent: &Agent, now: &str) -> Value {
     let (capacity, available) = storage(&agent.node.config.root_dir).unwrap_or((0, 0));
     json!({"time": now, "capacityBytes": capacity, "availableBytes": available, "usedBytes": capacity - available})
-}
-
-pub(crate) fn memory_available() -> i64 {
-    host::memory().available
 }

@@ -11,11 +11,10 @@ use tokio::time::Instant;
 use super::images::UsedImages;
 use super::storage;
 use crate::agent::Agent;
-use crate::machine;
+use crate::lock::locked;
 use crate::node_object::Health;
 use crate::pods::Handle;
-use crate::server::memory_available;
-use crate::start::locked;
+use crate::{host_usage, machine};
 
 /// Upstream's hard eviction threshold of `memory.available`.
 const MEMORY_KEPT_BYTES: i64 = 100 << 20;
@@ -36,7 +35,7 @@ pub(super) struct Pressure {
 impl Pressure {
     pub(super) async fn look(&mut self, agent: &Agent, used: &mut UsedImages) {
         let now = Instant::now();
-        let available = memory_available();
+        let available = host_usage::memory().available;
         if available > 0 && available < MEMORY_KEPT_BYTES {
             self.memory_seen_at = Some(now);
             evict_for_memory(agent, available);

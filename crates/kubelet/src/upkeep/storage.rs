@@ -10,9 +10,9 @@ use pod_plan::memory::{Cause, Eviction};
 
 use crate::agent::Agent;
 use crate::disk::empty_dir;
+use crate::lock::locked;
 use crate::logs;
 use crate::pods::Handle;
-use crate::start::locked;
 
 /// Only pods that state a limit are looked at: others cost nothing.
 pub(super) async fn evict_over_limits(agent: &Agent) {

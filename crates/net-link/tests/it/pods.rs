@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use net_link::pod::{PodAddresses, PodNetwork, PodNetworkConfig};
 
-use net_link::namespace::Scratch;
+use net_link::scratch::Scratch;
 
 /// Says so and returns false when not root.
 fn may_run(test: &str) -> bool {

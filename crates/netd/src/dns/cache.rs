@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reply::Transport;
+use super::transport::Transport;
 
 /// As upstream's configuration has it (`cache 30`).
 const LIFE_MAX: Duration = Duration::from_secs(30);

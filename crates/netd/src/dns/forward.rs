@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::cache::Cache;
-use super::reply::Transport;
+use super::transport::Transport;
 
 const PORT: u16 = 53;
 /// As upstream's configuration has it (`max_concurrent 1000`). One more is told to try again.

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::SharedNames;
 use super::cache::Cache;
 use super::forward::name_servers;
-use super::reply::{Ask, Reply, Transport, from_memory};
+use super::reply::{Ask, Reply, from_memory};
+use super::transport::Transport;
 
 fn message(kind: MessageType, name: &str, record_type: RecordType) -> Message {
     let mut message = Message::new(7, kind, OpCode::Query);

@@ -8,6 +8,7 @@
 mod cache;
 mod forward;
 mod reply;
+mod transport;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use forward::Forwarder;
-use reply::{Reply, Transport};
+use reply::Reply;
+use transport::Transport;
 
 /// Largest message over UDP that is neither ours to send nor likely to be cut on its way (the DNS flag day's figure is 1232).
 const UDP_BYTES_MAX: usize = 4096;

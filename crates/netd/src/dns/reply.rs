@@ -10,17 +10,12 @@ use net_plan::names::{self, Answer, Data, Kind, TTL_SECONDS};
 
 use super::SharedNames;
 use super::forward::Forwarder;
+use super::transport::Transport;
 
 /// What a client without EDNS can take over UDP (RFC 1035).
 const PLAIN_BYTES_MAX: u16 = 512;
 /// What survives any path without fragments; larger answers come over TCP.
 const EDNS_BYTES_MAX: u16 = 1232;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Transport {
-    Udp,
-    Tcp,
-}
 
 pub(super) enum Reply {
     Ready(Vec<u8>),

@@ -7,7 +7,7 @@ use net_plan::rows::{Action, Front, Mode, TargetId};
 use net_plan::table::Row;
 use object::cidr::Cidr;
 
-use super::layout::{Class, FAMILIES, Family};
+use super::class::{Class, FAMILIES, Family};
 
 /// An element of a map (or, with no value, of a set).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,11 +12,12 @@
 //! Why the chain is found by a second map: a map that holds verdicts makes the kernel walk the whole of it at each change,
 //! so the large map holds data, and the small one the verdicts.
 
-use net_link::nft::expr::{Dynamic, Expr, Header, Meta, Register, STATE_NEW, Tracked, Verdict};
+use net_link::nft::expr::{Dynamic, Expr, Meta, Register, STATE_NEW, Tracked, Verdict};
 use net_link::nft::{Base, Batch, ChainKind, Data, Holds, Hook, Part, Set, Shape};
 use object::cidr::Cidr;
 
 use super::Settings;
+use super::class::{Class, FAMILIES, Family};
 use super::encode::{address_bytes, range_elements};
 
 /// Marks a packet for masquerading on its way through. The bit is upstream kube-proxy's.
@@ -27,46 +28,6 @@ const FILTER: i32 = 0;
 const SNAT: i32 = 100;
 /// Clients remembered for session affinity, a family; one more is not remembered until another is forgotten.
 const STICKY_CLIENTS_MAX: u32 = 1 << 16;
-
-/// Registers and offsets of a family. A front's key begins at register 0.
-#[derive(Clone, Copy)]
-pub(super) struct Family {
-    pub(super) ipv4: bool,
-    /// Registers of an address.
-    width: u32,
-}
-
-pub(super) const FAMILIES: [Family; 2] = [Family { ipv4: true, width: 1 }, Family { ipv4: false, width: 4 }];
-
-impl Family {
-    pub(super) fn named(self, map: &str) -> String {
-        format!("{map}{}", if self.ipv4 { 4 } else { 6 })
-    }
-    fn address_part(self) -> Part {
-        if self.ipv4 { Part::Ipv4 } else { Part::Ipv6 }
-    }
-    fn source(self, to: Register) -> Expr<'static> {
-        Expr::Payload { to, header: Header::Network, offset: if self.ipv4 { 12 } else { 8 }, len: self.width * 4 }
-    }
-    fn destination(self, to: Register) -> Expr<'static> {
-        Expr::Payload { to, header: Header::Network, offset: if self.ipv4 { 16 } else { 24 }, len: self.width * 4 }
-    }
-    /// Loads address, protocol and port of the packet's destination.
-    fn front_key(self) -> [Expr<'static>; 3] {
-        [
-            self.destination(0),
-            Expr::Meta { to: self.width, key: Meta::TransportProtocol },
-            Expr::Payload { to: self.width + 1, header: Header::Transport, offset: 2, len: 2 },
-        ]
-    }
-    /// Where the value of a front is loaded: two registers of id, then n, then mode.
-    fn id(self) -> Register {
-        self.width + 2
-    }
-    fn n(self) -> Register {
-        self.id() + 2
-    }
-}
 
 /// Names of sets and maps whose elements come from rows.
 pub(super) const ROW_MAPS: [&str; 7] = ["front", "inside", "slot", "live", "reject", "drop", "hairpin"];
@@ -261,7 +222,7 @@ fn write_postrouting_of_marked(batch: &mut Batch) {
 
 fn write_postrouting(batch: &mut Batch, family: Family, settings: &Settings) {
     let [hairpin, pods, own_pods] = ["hairpin", "pods", "ownpods"].map(|set| family.named(set));
-    let to_itself = [family.source(0), family.destination(family.source_width()), Expr::IsIn { set: &hairpin, key: 0 }, Expr::Masquerade];
+    let to_itself = [family.source(0), family.destination(family.width), Expr::IsIn { set: &hairpin, key: 0 }, Expr::Masquerade];
     batch.add_rule("postrouting", &rule(&[&of_family(family), &to_itself]));
     // The other end's answer must come back through the tunnel, not by the way that leads to this node's address.
     let mut tunnel = settings.tunnel_link.clone().into_bytes();
@@ -284,57 +245,7 @@ fn write_postrouting(batch: &mut Batch, family: Family, settings: &Settings) {
     batch.add_rule("postrouting", &rule(&[&of_family(family), &leaves]));
 }
 
-impl Family {
-    fn source_width(self) -> Register {
-        self.width
-    }
-}
-
-/// Chains that are made with the table. One that is made later has the kernel walk the maps it looks into: 13 ms where there
-/// are 50,000 backends, for a service that grows to a size not seen before. Most services are smaller than this.
-const COMMON_BACKENDS_MAX: u32 = 20;
-
-pub(super) fn common_classes() -> impl Iterator<Item = Class> {
-    let sizes = (1..=COMMON_BACKENDS_MAX).flat_map(|n| [true, false].map(|ipv4| (n, ipv4)));
-    sizes.flat_map(|(n, ipv4)| [true, false].map(|masquerade| Class { ipv4, is_inside: false, n, sticky_seconds: None, masquerade }))
-}
-
-/// A chain that picks one of `n` backends in one mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Class {
-    pub(super) ipv4: bool,
-    pub(super) is_inside: bool,
-    pub(super) n: u32,
-    pub(super) sticky_seconds: Option<u32>,
-    pub(super) masquerade: bool,
-}
-
 impl Class {
-    fn family(self) -> Family {
-        FAMILIES[usize::from(!self.ipv4)]
-    }
-    pub(super) fn key(self) -> [u8; 8] {
-        let mode = net_plan::rows::Mode { sticky_seconds: self.sticky_seconds, masquerade: self.masquerade }.code();
-        let mut key = [0; 8];
-        key[..4].copy_from_slice(&self.n.to_ne_bytes());
-        key[4..].copy_from_slice(&mode.to_ne_bytes());
-        key
-    }
-    pub(super) fn from_key(ipv4: bool, is_inside: bool, key: &[u8]) -> Option<Self> {
-        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
-        let (n, mode) = (number(key.get(..4)?)?, number(key.get(4..8)?)?);
-        let sticky_seconds = (mode > 1).then_some(mode >> 1);
-        Some(Class { ipv4, is_inside, n, sticky_seconds, masquerade: mode & 1 == 1 })
-    }
-    pub(super) fn map(self) -> String {
-        self.family().named(if self.is_inside { "inclass" } else { "class" })
-    }
-    pub(super) fn chain(self) -> String {
-        let sticky = self.sticky_seconds.map_or(String::new(), |seconds| format!("-sticky{seconds}"));
-        let masquerade = if self.masquerade { "-masq" } else { "" };
-        format!("{}-{}{sticky}{masquerade}", self.family().named(if self.is_inside { "inside" } else { "pick" }), self.n)
-    }
-
     /// The chain, its rules, and the way to it.
     pub(super) fn write(self, batch: &mut Batch) {
         let family = self.family();

@@ -4,6 +4,7 @@
 //! Invariant: only the table of this cluster is touched. A change is carried out whole or not at all; after a refusal `adopt`
 //! compares everything anew.
 
+mod class;
 mod encode;
 mod layout;
 
@@ -16,8 +17,8 @@ use net_link::nft::{Batch, Data, NftSocket};
 use net_plan::table::{Change, Row};
 use object::cidr::Cidr;
 
+use class::{Class, FAMILIES};
 use encode::Element;
-use layout::{Class, FAMILIES};
 
 /// What the fixed part of the table is made from.
 #[derive(Clone, Debug)]
@@ -109,7 +110,7 @@ impl KernelTable {
             batch.add_table(&mark);
             layout::write(&mut batch, &self.settings);
             self.classes = HashSet::new();
-            classes.extend(layout::common_classes());
+            classes.extend(class::common_classes());
             HashMap::new()
         };
         layout::write_ranges(&mut batch, &self.settings);

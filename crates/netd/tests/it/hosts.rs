@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use net_link::namespace::{self, Scratch};
+use net_link::namespace;
 use net_link::route::{Changes, LinkSettings, Route, RouteSocket, VethEnd, Via, link_local_of};
+use net_link::scratch::Scratch;
 use net_plan::node_routes::Tunnels;
 use netd::host;
 use serde_json::json;

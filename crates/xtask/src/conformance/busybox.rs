@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::debian::{apt_get, prepare};
-use super::images::done;
+use crate::run::output;
 
 /// The Debian suite whose source is of upstream's version.
 pub(crate) const SUITE: &str = "trixie";
@@ -37,8 +37,8 @@ pub(crate) fn program(work: &Path) -> Result<PathBuf, String> {
     let apt = folder.join("apt");
     prepare(&apt)?;
     // The archive that this host's own apt uses.
-    done(apt_get(&apt).arg("update"))?;
-    let known = done(apt_get(&apt).args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]))?;
+    output(apt_get(&apt).arg("update"))?;
+    let known = output(apt_get(&apt).args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]))?;
     let known = String::from_utf8_lossy(&known.stdout).into_owned();
     let archive = known.lines().next().ok_or("apt's sources name no archive of Debian, from which BusyBox would come")?;
     let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -49,8 +49,8 @@ pub(crate) fn program(work: &Path) -> Result<PathBuf, String> {
         command.arg("-o").arg(format!("Dir::Etc::sourcelist={}", list.display())).args(["-o", "Dir::Etc::sourceparts=/dev/null"]);
         command
     };
-    done(apt_get().arg("update"))?;
-    done(apt_get().args(["source", "--download-only", "busybox"]).current_dir(&folder))?;
-    done(Command::new("sh").args(["-ec", MAKE]).current_dir(&folder))?;
+    output(apt_get().arg("update"))?;
+    output(apt_get().args(["source", "--download-only", "busybox"]).current_dir(&folder))?;
+    output(Command::new("sh").args(["-ec", MAKE]).current_dir(&folder))?;
     Ok(program)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::images::done;
+use crate::run::output;
 
 /// Whatever any image takes a file from; apt adds what these depend on.
 const PACKAGES: &[&str] = &[
@@ -38,8 +38,8 @@ impl Tree {
         println!("fetching Debian packages …");
         let apt = work.join("apt");
         prepare(&apt)?;
-        done(apt_get(&apt).arg("update"))?;
-        done(apt_get(&apt).args(["install", "-y", "--download-only"]).args(PACKAGES))?;
+        output(apt_get(&apt).arg("update"))?;
+        output(apt_get(&apt).args(["install", "-y", "--download-only"]).args(PACKAGES))?;
         let partial = work.join("debian.partial");
         let _ = fs::remove_dir_all(&partial);
         // Programs, libraries and their links in one place each, as merged Debian systems have it.
@@ -50,7 +50,7 @@ impl Tree {
         for package in fs::read_dir(apt.join("archives")).map_err(|e| format!("{}: {e}", apt.display()))?.flatten() {
             if package.path().extension().is_some_and(|e| e == "deb") {
                 let unpack = r#"dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" --keep-directory-symlink --no-same-owner"#;
-                done(Command::new("sh").args(["-ec", unpack]).arg(package.path()).arg(&partial))?;
+                output(Command::new("sh").args(["-ec", unpack]).arg(package.path()).arg(&partial))?;
             }
         }
         fs::rename(&partial, &tree.0).map_err(|e| format!("{}: {e}", tree.0.display()))?;

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use super::debian::Tree;
 use super::{FOLDER, busybox};
+use crate::run::output;
 
 struct Recipe {
     /// The suite's name for it, in upstream's `test/utils/image/manifest.go`; and what its pods are given, from there too.
@@ -124,7 +125,7 @@ pub(crate) fn store(cache: &Path) -> PathBuf {
 
 /// What is in the store, by the suite's names.
 pub(crate) fn cached(coracle: &Path, cache: &Path) -> Result<BTreeSet<&'static str>, String> {
-    let list = done(Command::new(coracle).args(["image", "ls"]).env("CORACLE_DATA_DIR", store(cache)))?;
+    let list = output(Command::new(coracle).args(["image", "ls"]).env("CORACLE_DATA_DIR", store(cache)))?;
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     let is_there = |reference: &str| list.lines().any(|line| line.split_whitespace().next() == Some(reference));
     Ok(RECIPES.iter().filter(|recipe| is_there(recipe.reference)).map(|recipe| recipe.name).collect())
@@ -192,7 +193,7 @@ struct Kitchen<'a> {
 impl Kitchen<'_> {
     fn make(&self, recipe: &Recipe) -> Result<(), String> {
         let context = self.work.join(recipe.folder);
-        done(Command::new(self.coracle).args(["build", "-t", recipe.reference]).arg(&context).env("CORACLE_DATA_DIR", &self.store))
+        output(Command::new(self.coracle).args(["build", "-t", recipe.reference]).arg(&context).env("CORACLE_DATA_DIR", &self.store))
             .map(drop)
     }
 
@@ -200,7 +201,7 @@ impl Kitchen<'_> {
     fn prepare(&self, recipe: &Recipe) -> Result<(), String> {
         let context = self.work.join(recipe.folder);
         let _ = fs::remove_dir_all(&context);
-        done(Command::new("cp").arg("-r").arg(recipe.folder()).arg(&context))?;
+        output(Command::new("cp").arg("-r").arg(recipe.folder()).arg(&context))?;
         for part in recipe.parts {
             self.put(part, &context)?;
         }
@@ -211,21 +212,21 @@ impl Kitchen<'_> {
         match part {
             Part::Suite(file, package, version) => {
                 let flags = format!("-ldflags=-s -w -X main.Version={version}");
-                done(go(Path::new(FOLDER)).args(["build", &flags, "-o"]).arg(context.join(file)).arg(package)).map(drop)
+                output(go(Path::new(FOLDER)).args(["build", &flags, "-o"]).arg(context.join(file)).arg(package)).map(drop)
             }
             Part::Module(file, module, version) => {
                 // Replacements in a module's own go.mod keep `go install` from it.
                 let own = self.work.join(format!("module-{file}"));
                 make_dir(&own)?;
                 if !own.join("go.mod").exists() {
-                    done(go(&own).args(["mod", "init", "coracle.dev/image"]))?;
+                    output(go(&own).args(["mod", "init", "coracle.dev/image"]))?;
                 }
-                done(go(&own).args(["get", &format!("{module}@{version}")]))?;
-                done(go(&own).args(["build", "-mod=mod", "-ldflags=-s -w", "-o"]).arg(context.join(file)).arg(module)).map(drop)
+                output(go(&own).args(["get", &format!("{module}@{version}")]))?;
+                output(go(&own).args(["build", "-mod=mod", "-ldflags=-s -w", "-o"]).arg(context.join(file)).arg(module)).map(drop)
             }
             Part::Pause => {
                 let source = suite_module()?.join("build/pause/linux/pause.c");
-                done(Command::new("cc").args(["-Os", "-static", "-s", "-o"]).arg(context.join("pause")).arg(source)).map(drop)
+                output(Command::new("cc").args(["-Os", "-static", "-s", "-o"]).arg(context.join("pause")).arg(source)).map(drop)
             }
             Part::File(path) => {
                 let source = suite_module()?.join(path);
@@ -272,7 +273,7 @@ fn make_root(busybox: &Path, root: &Path) -> Result<(), String> {
         link(&format!("usr/{folder}"), &root.join(folder))?;
     }
     fs::copy(busybox, root.join("usr/bin/busybox")).map_err(|e| format!("{}: {e}", busybox.display()))?;
-    let applets = done(Command::new(busybox).arg("--list"))?;
+    let applets = output(Command::new(busybox).arg("--list"))?;
     for applet in String::from_utf8_lossy(&applets.stdout).lines().filter(|applet| *applet != "busybox") {
         link("busybox", &root.join("usr/bin").join(applet))?;
     }
@@ -287,7 +288,7 @@ fn go(folder: &Path) -> Command {
 
 /// Where Go keeps the sources of the suite.
 fn suite_module() -> Result<PathBuf, String> {
-    let output = done(go(Path::new(FOLDER)).args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]))?;
+    let output = output(go(Path::new(FOLDER)).args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"]))?;
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
@@ -307,15 +308,6 @@ fn make_dir(path: &Path) -> Result<(), String> {
 
 fn link(target: &str, path: &Path) -> Result<(), String> {
     std::os::unix::fs::symlink(target, path).map_err(|e| format!("{}: {e}", path.display()))
-}
-
-pub(crate) fn done(command: &mut Command) -> Result<Output, String> {
-    let shown = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|e| format!("{shown}: {e}"))?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(format!("{shown} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 #[cfg(test)]

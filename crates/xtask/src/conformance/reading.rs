@@ -8,8 +8,6 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::document;
-
 pub(crate) struct Spec {
     pub(crate) upstream_seconds: Option<f64>,
     pub(crate) images: Vec<String>,
@@ -36,7 +34,7 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), String> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -114,8 +112,8 @@ pub(crate) fn broken(outcomes: &[Outcome], claimed: &BTreeSet<String>) -> Vec<St
     outcomes.iter().filter(|o| !o.passed && claimed.contains(&o.spec)).map(|o| o.spec.clone()).collect()
 }
 
-/// Notes a run: outcomes replace those of before, new passes are claimed, nothing is taken from the claim.
-pub(crate) fn record(folder: &Path, document: &Path, specs: &[Spec], outcomes: &[Outcome], notes: &[String]) -> Result<(), String> {
+/// Notes a run: outcomes replace those of before, new passes are claimed, nothing is taken from the claim. Returns what stands now.
+pub(crate) fn record(folder: &Path, outcomes: &[Outcome], notes: &[String]) -> Result<Reading, String> {
     let path = folder.join("reading.tsv");
     let mut reading = parse(&read(&path).unwrap_or_default());
     reading.outcomes.extend(outcomes.iter().map(|o| (o.spec.clone(), o.clone())));
@@ -126,7 +124,7 @@ pub(crate) fn record(folder: &Path, document: &Path, specs: &[Spec], outcomes: &
     let mut claimed = passing(folder).unwrap_or_default();
     claimed.extend(outcomes.iter().filter(|o| o.passed).map(|o| o.spec.clone()));
     write(&folder.join("passing.txt"), &claimed.iter().map(|spec| format!("{spec}\n")).collect::<String>())?;
-    write(document, &document::shown(specs, &reading))
+    Ok(reading)
 }
 
 fn text(reading: &Reading) -> String {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::ci::done;
+use crate::run::done;
 
 const FOLDER: &str = "target/guest";
 const STORIES: &str = "tests/guest";

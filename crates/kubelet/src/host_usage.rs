@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
 }
 
 /// All but idle time and waiting for disks.
-pub(super) fn cpu_usage_ns() -> u64 {
+pub(crate) fn cpu_usage_ns() -> u64 {
     busy_ticks(&read("/proc/stat")) * NS_PER_TICK
 }
 
@@ -23,41 +23,41 @@ fn busy_ticks(stat: &str) -> u64 {
     [0, 1, 2, 5, 6, 7].iter().filter_map(|at| ticks.get(*at)).sum()
 }
 
-pub(super) struct Memory {
-    pub(super) available: i64,
-    pub(super) usage: i64,
-    pub(super) working_set: i64,
-    pub(super) rss: i64,
+pub(crate) struct Memory {
+    pub(crate) available: i64,
+    pub(crate) usage: i64,
+    pub(crate) working_set: i64,
+    pub(crate) rss: i64,
 }
 
-pub(super) fn memory() -> Memory {
+pub(crate) fn memory() -> Memory {
     let text = read("/proc/meminfo");
     let bytes = |field: &str| meminfo_kib(&text, field).unwrap_or(0) * 1024;
     let (total, available) = (bytes("MemTotal:"), bytes("MemAvailable:"));
     Memory { available, usage: total - bytes("MemFree:"), working_set: total - available, rss: bytes("AnonPages:") }
 }
 
-pub(super) fn booted_at(now: Timestamp) -> Timestamp {
+pub(crate) fn booted_at(now: Timestamp) -> Timestamp {
     let up: f64 = read("/proc/uptime").split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
     now - SignedDuration::from_secs(up as i64)
 }
 
-pub(super) fn n_processes() -> usize {
+pub(crate) fn n_processes() -> usize {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))).count()
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Interface {
-    pub(super) name: String,
-    pub(super) received: u64,
-    pub(super) receive_errors: u64,
-    pub(super) sent: u64,
-    pub(super) send_errors: u64,
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) received: u64,
+    pub(crate) receive_errors: u64,
+    pub(crate) sent: u64,
+    pub(crate) send_errors: u64,
 }
 
 /// In the network of a process, or our own; the way out comes first.
-pub(super) fn interfaces(pid: Option<u32>) -> Vec<Interface> {
+pub(crate) fn interfaces(pid: Option<u32>) -> Vec<Interface> {
     let mut found = parse(&read(&format!("/proc/{}/net/dev", pid.map_or("self".to_owned(), |pid| pid.to_string()))));
     found.sort_by_key(|i| !(i.name == "eth0" || i.name.starts_with("en")));
     found
