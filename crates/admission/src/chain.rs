@@ -4,8 +4,8 @@ use object::status::Status;
 use serde_json::Value;
 
 use crate::plugins::{
-    certificates, default_tolerations, ingress_class, limit_ranger, namespace_lifecycle, node_restriction, node_taint, priority,
-    runtime_class, service_account, storage, topology_labels,
+    certificates, default_tolerations, ingress_class, limit_ranger, namespace_lifecycle, node_restriction, node_taint, pod_resize,
+    priority, runtime_class, service_account, storage, topology_labels,
 };
 use crate::{Request, Scene, pod_security};
 
@@ -42,6 +42,7 @@ pub(crate) const PLUGINS: &[Plugin] = &[
     row("CertificateSubjectRestriction", None, Some(certificates::validate_subject)),
     row("DefaultIngressClass", Some(ingress_class::mutate), None),
     row("PodTopologyLabels", Some(topology_labels::mutate), None),
+    row("PodResizeValidator", None, Some(pod_resize::validate)),
 ];
 
 /// In the order in which they are asked, as metrics and startup messages name them.

@@ -132,7 +132,7 @@ fn the_chain_answers_as_upstreams() {
 fn plugins_stand_in_upstreams_order() {
     let names: Vec<&str> = plugin_names().collect();
     expect_test::expect![[r#"
-        NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition PodSecurity Priority DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PersistentVolumeClaimResize RuntimeClass CertificateApproval CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass PodTopologyLabels
+        NamespaceLifecycle LimitRanger ServiceAccount NodeRestriction TaintNodesByCondition PodSecurity Priority DefaultTolerationSeconds DefaultStorageClass StorageObjectInUseProtection PersistentVolumeClaimResize RuntimeClass CertificateApproval CertificateSigning ClusterTrustBundleAttest CertificateSubjectRestriction DefaultIngressClass PodTopologyLabels PodResizeValidator
     "#]]
     .assert_eq(&format!("{}\n", names.join(" ")));
 }

@@ -115,6 +115,9 @@ fn check_kind(catalog: &Catalog, object: &Value, expected: &GroupVersionKind) ->
         return Ok(());
     }
     let sent = GroupVersionKind::from_api_version(&api_version, &kind);
+    if kind == expected.kind && catalog.type_of(&sent).is_some_and(|sent| catalog.type_of(expected) == Some(sent)) {
+        return Ok(());
+    }
     let refused = |cause: String| {
         Err(Status::bad_request(format!("{} in version {:?} cannot be handled as a {}: {cause}", sent.kind, sent.version, expected.kind)))
     };

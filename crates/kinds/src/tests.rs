@@ -63,6 +63,7 @@ fn bodies_that_are_no_resources_have_types() {
         ("meta.k8s.io/v1", "PartialObjectMetadataList"),
         ("autoscaling/v1", "Scale"),
         ("policy/v1", "Eviction"),
+        ("policy/v1beta1", "Eviction"),
         ("authentication.k8s.io/v1", "TokenRequest"),
         ("authorization.k8s.io/v1", "SubjectAccessReview"),
         ("admission.k8s.io/v1", "AdmissionReview"),

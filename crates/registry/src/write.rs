@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use admission::Operation;
-use object::key::GroupVersionKind;
+use admission::{Operation, View};
+use object::key::{GroupResource, GroupVersionKind, ObjectKey};
 use object::status::Status;
 use object::{Value, field, meta};
 use store::{Expect, Op, Outcome, Record, Revision, Write};
@@ -82,7 +82,9 @@ impl Registry {
         let mut chosen = services::allot(self, request, options.is_dry_run(), None, &mut object)?;
         let mut warnings = strategies::warnings(&request.resource, "", None, &object);
         strategies::prepare_create(&request.resource, &mut object, &context);
-        refuse(request, &object, &strategies::validate_create(&request.resource, &object))?;
+        let mut faults = self.faults_of_place(request, None, &object);
+        faults.extend(strategies::validate_create(&request.resource, &object));
+        refuse(request, &object, &faults)?;
         self.rights.check_grant(request, None, &object)?;
         warnings.extend(self.admit(request, Operation::Create, None, Some(&object))?);
         services::strip(request, &mut object);
@@ -186,7 +188,9 @@ impl Registry {
         if plan.way == Way::Engine {
             metadata::keep_generation(old, &mut new);
         }
-        refuse(request, &new, &strategies::validate_update(&request.resource, &request.subresource, old, &new))?;
+        let mut faults = self.faults_of_place(request, Some(old), &new);
+        faults.extend(strategies::validate_update(&request.resource, &request.subresource, old, &new));
+        refuse(request, &new, &faults)?;
         self.rights.check_grant(request, Some(old), &new)?;
         warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
         services::strip(request, &mut new);
@@ -210,6 +214,11 @@ impl Registry {
     }
 
     /// The update took the last finalizer away from an object that is being deleted.
+    fn faults_of_place(&self, request: &Request, old: Option<&Value>, new: &Value) -> Vec<field::Error> {
+        let namespace = || View::get(self, &GroupResource::new("", "namespaces"), &ObjectKey::new("", &request.namespace));
+        strategies::validate_place(&request.resource, &request.subresource, old, new, &namespace)
+    }
+
     /// Upstream: shown as it would have been written, at the revision before.
     async fn remove_updated(&self, request: &Request, current: &Current, new: Value) -> Result<Option<Answer>, Status> {
         Ok(self.remove(request, current).await?.map(|_| Answer::Tree(new)))

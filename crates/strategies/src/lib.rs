@@ -75,6 +75,20 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error>
     faults.into_list()
 }
 
+/// What the namespace of an object does not let it have; stands before all other faults. `old` on update.
+pub fn validate_place(
+    resource: &Resource,
+    subresource: &str,
+    old: Option<&Value>,
+    new: &Value,
+    namespace: &dyn Fn() -> Option<Value>,
+) -> Vec<field::Error> {
+    match resource.group.as_str() {
+        "resource.k8s.io" => validation::devices::admin::validate(&resource.plural, subresource, old, new, namespace),
+        _ => Vec::new(),
+    }
+}
+
 /// All faults of a review of access, which is no stored object: of its metadata too.
 pub fn validate_access_review(plural: &str, review: &Value) -> Vec<field::Error> {
     let mut faults = Faults::default();

@@ -54,7 +54,8 @@ fn judged(path: &str, sent: &Value) -> (Value, Vec<object::field::Error>) {
     object["metadata"]["creationTimestamp"] = json!(NOW);
     let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
     prepare_create(resource, &mut object, &context);
-    let faults = refused.unwrap_or_else(|| validate_create(resource, &object));
+    let mut faults = crate::validate_place(resource, "", None, &object, &|| None);
+    faults.extend(refused.unwrap_or_else(|| validate_create(resource, &object)));
     stripped(resource, &mut object);
     (object, faults)
 }

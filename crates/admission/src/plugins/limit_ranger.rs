@@ -186,7 +186,7 @@ fn ratio_fault(kind: &str, name: &str, enforced: Quantity, requests: &Amounts, l
 }
 
 /// All containers at once, or the largest init container beside the sidecars before it; what the pod states as a whole wins.
-fn of_pod(spec: &Value, field: &str) -> Amounts {
+pub(super) fn of_pod(spec: &Value, field: &str) -> Amounts {
     let add = |sums: &mut Amounts, more: &Amounts| {
         for (name, amount) in more {
             let sum = sums.entry(name.clone()).or_insert(Quantity::ZERO);

@@ -171,7 +171,6 @@ const KNOWN: &str = "golden/validation/differences.txt";
 /// Parts of what a case says and of what is wrong with it, all of which a reason speaks of. The first that fits holds.
 const REASONS: &[(&[&str], &str)] = &[
     (&["compilation failed"], "expressions of devices are not compiled"),
-    (&["adminAccess"], "the label of the namespace is not asked for"),
     (&["\"generation\":1", "\"generation\":2"], "upstream counts a generation for what it then leaves out"),
     (&["/jobs at [\"spec\",\"template\"", "made {"], "upstream labels such a job when it reads it again, which a dry run does not"),
     (&["certificatesigningrequests", "groups"], "the groups of a request are those of whoever asks: the recorder has other ones"),

@@ -1,5 +1,6 @@
 //! resource.k8s.io: claims, their templates, device classes, slices and taint rules. Expressions are not compiled.
 
+pub(crate) mod admin;
 mod capacity;
 mod slices;
 
