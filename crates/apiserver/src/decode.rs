@@ -53,10 +53,10 @@ pub(crate) fn typed(
         }
         _ => faults,
     };
+    codec::normalise(catalog, type_id, &mut object).map_err(|e| refused(&e))?;
     if *validation == FieldValidation::Strict && !faults.is_empty() {
         return Err(refused(&format!("strict decoding error: {}", faults.join(", "))));
     }
-    codec::normalise(catalog, type_id, &mut object).map_err(|e| refused(&e))?;
     object["kind"] = Value::from(expected.kind.clone());
     object["apiVersion"] = Value::from(expected.api_version());
     let warnings = if *validation == FieldValidation::Warn { faults } else { Vec::new() };

@@ -90,6 +90,7 @@ fn unknown_fields_warn_or_are_refused() {
         &on(r#"
         POST CM {"metadata":{"name":"a"},"dat":{"k":"v"},"data":{"k":"v"},"data":{"k":"v"}}
         POST CM?fieldValidation=Strict {"metadata":{"name":"b"},"dat":{"k":"v"}}
+        POST CM?fieldValidation=Strict {"metadata":{"name":"b"},"dat":{"k":"v"},"data":{"k":true}}
         POST CM?fieldValidation=Ignore {"metadata":{"name":"c"},"dat":{"k":"v"}}
         POST CM?fieldValidation=Odd {"metadata":{"name":"d"}}
         POST CM?dryRun=Some {"metadata":{"name":"d"}}
@@ -100,6 +101,7 @@ fn unknown_fields_warn_or_are_refused() {
         expect![[r#"
             201 [299 - "unknown field \"dat\""] [299 - "duplicate field \"data\""] {"apiVersion":"v1","data":{"k":"v"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"default","resourceVersion":"4"}}
             400 {"apiVersion":"v1","code":400,"kind":"Status","message":"ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"dat\"","metadata":{},"reason":"BadRequest","status":"Failure"}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal bool into Go struct field ConfigMap.data of type string","metadata":{},"reason":"BadRequest","status":"Failure"}
             201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"default","resourceVersion":"5"}}
             422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"fieldValidation","message":"Unsupported value: \"Odd\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"","reason":"FieldValueNotSupported"}],"group":"meta.k8s.io","kind":"CreateOptions"},"kind":"Status","message":"CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Odd\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"","metadata":{},"reason":"Invalid","status":"Failure"}
             422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"dryRun","message":"Unsupported value: [\"Some\"]: supported values: \"All\"","reason":"FieldValueNotSupported"}],"group":"meta.k8s.io","kind":"CreateOptions"},"kind":"Status","message":"CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"","metadata":{},"reason":"Invalid","status":"Failure"}
