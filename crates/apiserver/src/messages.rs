@@ -46,7 +46,8 @@ impl Messages {
 
     fn new(catalog: Arc<Catalog>, kind: GroupVersionKind, part: Part) -> Option<Self> {
         let type_id = catalog.type_of(&kind).filter(|id| !catalog.get(*id).wire.is_empty())?;
-        Some(Messages { catalog, kind, type_id, part, transcoder: Transcoder::default(), text: BytesMut::new() })
+        let transcoder = Transcoder::new(Arc::clone(&catalog));
+        Some(Messages { catalog, kind, type_id, part, transcoder, text: BytesMut::new() })
     }
 
     /// The one message that an object as it is stored has.
@@ -68,7 +69,7 @@ impl Messages {
         } else {
             put_object(&mut self.text, ITEM_PREFIX, stored);
         }
-        let made = self.transcoder.message(&self.catalog, self.type_id, &self.text, out);
+        let made = self.transcoder.message(self.type_id, &self.text, out);
         made.map_err(|e| Status::internal(format!("a stored object cannot be read: {e}")))
     }
 

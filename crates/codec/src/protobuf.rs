@@ -6,11 +6,12 @@
 
 mod decode;
 mod encode;
-mod source;
-mod tape;
+mod template;
+mod text;
 mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 
 use kinds::{Catalog, TypeId};
 use object::key::GroupVersionKind;
@@ -98,25 +99,33 @@ pub fn encode(catalog: &Catalog, ty: TypeId, object: &Value) -> Vec<u8> {
     close(api_version, kind, &encode_message(catalog, ty, object))
 }
 
+/// A tree deeper than any decoder makes has an empty message.
 pub fn encode_message(catalog: &Catalog, ty: TypeId, object: &Value) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
-    encode::message(catalog, ty, object, &mut out);
+    let text = object.to_string();
+    if encode::message(catalog, ty, text.as_bytes(), &mut encode::Room::default(), &mut out).is_none() {
+        out.clear();
+    }
     out
 }
 
 /// Messages straight from JSON text that is in Go's form already and has no spaces, as `stored` keeps it. One of these serves
 /// object after object.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Transcoder {
-    nodes: tape::Nodes,
+    catalog: Arc<Catalog>,
+    room: encode::Room,
 }
 
 impl Transcoder {
+    pub fn new(catalog: Arc<Catalog>) -> Self {
+        Transcoder { catalog, room: encode::Room::default() }
+    }
+
     /// The same bytes as `encode_message` of the text's tree, put behind what `out` has.
-    pub fn message(&mut self, catalog: &Catalog, ty: TypeId, json: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let tape = tape::Tape::read(json, &mut self.nodes).ok_or_else(|| Error::Malformed("the text is no JSON".to_owned()))?;
-        encode::message(catalog, ty, tape.root(), out);
-        Ok(())
+    pub fn message(&mut self, ty: TypeId, json: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let done = encode::message(&self.catalog, ty, json, &mut self.room, out);
+        done.ok_or_else(|| Error::Malformed("the text is no JSON".to_owned()))
     }
 }
 

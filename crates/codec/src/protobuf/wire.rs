@@ -43,24 +43,36 @@ pub(super) fn bytes_len(tag: u32, len: usize) -> usize {
     before.len() + len
 }
 
-/// Writes a nested message in place. Its length is not known before it is written: one byte is kept free for it, which is
-/// enough for most, and what is longer is moved.
+/// Writes a nested message in place.
 pub(crate) fn put_message(out: &mut Vec<u8>, tag: u32, write: impl FnOnce(&mut Vec<u8>)) {
-    put_key(out, tag, 2);
-    let start = out.len();
-    out.push(0);
+    let start = open_message(out, tag);
     write(out);
-    let len = out.len() - start - 1;
-    if len < 0x80 {
-        out[start] = len as u8;
-        return;
+    close_message(out, start, start + 1);
+}
+
+/// Begins a nested message; answers where its length belongs. It is not known yet: one byte is kept free for it, which is enough
+/// for most.
+pub(super) fn open_message(out: &mut Vec<u8>, tag: u32) -> usize {
+    put_key(out, tag, 2);
+    out.push(0);
+    out.len() - 1
+}
+
+/// Ends a nested message that lies from `from` on and whose length belongs at `start`, what is between being room; answers where
+/// it lies then.
+pub(super) fn close_message(out: &mut Vec<u8>, start: usize, from: usize) -> usize {
+    let len = out.len() - from;
+    let n_digits = len.max(1).ilog2() as usize / 7 + 1;
+    let to = start + n_digits;
+    if to != from {
+        out.resize(out.len().max(to + len), 0);
+        out.copy_within(from..from + len, to);
+        out.truncate(to + len);
     }
-    let n_more = (len.ilog2() / 7) as usize;
-    out.resize(out.len() + n_more, 0);
-    out.copy_within(start + 1..start + 1 + len, start + 1 + n_more);
-    for (i, digit) in out[start..=start + n_more].iter_mut().enumerate() {
-        *digit = (len >> (7 * i)) as u8 | if i < n_more { 0x80 } else { 0 };
+    for (i, digit) in out[start..to].iter_mut().enumerate() {
+        *digit = (len >> (7 * i)) as u8 | if i + 1 < n_digits { 0x80 } else { 0 };
     }
+    to
 }
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,7 @@
 //! Decoders on bent input.
 
+use std::sync::Arc;
+
 use codec::{json, normalise, protobuf, stored, strict, yaml};
 use kinds::{Shape, TypeId, builtin};
 use object::key::GroupVersionKind;
@@ -34,7 +36,7 @@ fn json_body() {
         let Some(ty) = type_of(&parsed.value) else { return false };
         drop(strict::check_json(builtin(), ty, &parsed, bytes));
         let mut value = parsed.value.clone();
-        drop(protobuf::Transcoder::default().message(builtin(), ty, bytes, &mut Vec::new()));
+        drop(protobuf::Transcoder::new(Arc::clone(builtin())).message(ty, bytes, &mut Vec::new()));
         if normalise(builtin(), ty, &mut value).is_err() {
             return false;
         }

@@ -4,7 +4,9 @@
 
 mod fuzz;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use codec::{json, normalise, protobuf, strict, yaml};
 use kinds::{TypeId, builtin};
@@ -73,23 +75,57 @@ fn protobuf_is_written_byte_for_byte() {
 }
 
 #[test]
-fn text_becomes_the_same_message_as_its_tree() {
-    let mut transcoder = protobuf::Transcoder::default();
-    check_all("json", &|ty, value, _| same_message(&mut protobuf::Transcoder::default(), ty, value));
-    // Without the vectors: every kind empty, and one that has most shapes.
+fn what_was_encoded_before_changes_no_message() {
+    let transcoder = RefCell::new(protobuf::Transcoder::new(Arc::clone(builtin())));
+    let same_message = |ty: TypeId, value: &Value| {
+        let alone = protobuf::encode_message(builtin(), ty, value);
+        for _ in 0..2 {
+            let mut message = Vec::new();
+            transcoder.borrow_mut().message(ty, value.to_string().as_bytes(), &mut message).map_err(|e| e.to_string())?;
+            if message != alone {
+                return Err(format!("{} bytes instead of {}", message.len(), alone.len()));
+            }
+        }
+        Ok(())
+    };
+    check_all("json", &|ty, value, _| same_message(ty, value));
+    // Without the vectors: every kind empty, and one that has most shapes, each of its parts left out in turn.
     for (i, ty) in builtin().types.iter().enumerate().filter(|(_, ty)| !ty.wire.is_empty()) {
         let id = TypeId(i as u32);
-        assert_eq!(same_message(&mut transcoder, id, &codec::zero(builtin(), id)), Ok(()), "{}", ty.name);
+        assert_eq!(same_message(id, &codec::zero(builtin(), id)), Ok(()), "{}", ty.name);
     }
     let stateful_set = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
-    assert_eq!(same_message(&mut transcoder, stateful_set, &fuzz::sample()), Ok(()));
+    for place in ["", "/metadata", "/spec", "/spec/template/spec", "/spec/template/spec/containers/0", "/spec/template/spec/volumes/0"] {
+        let whole = fuzz::sample();
+        let names: Vec<&String> = whole.pointer(place).and_then(Value::as_object).expect("an object").keys().collect();
+        for name in names {
+            let mut object = whole.clone();
+            object.pointer_mut(place).and_then(Value::as_object_mut).expect("an object").remove(name);
+            assert_eq!(same_message(stateful_set, &object), Ok(()), "without {place}/{name}");
+            assert_eq!(same_message(stateful_set, &whole), Ok(()), "after one without {place}/{name}");
+        }
+    }
 }
 
-fn same_message(transcoder: &mut protobuf::Transcoder, ty: TypeId, value: &Value) -> Result<(), String> {
-    let mut from_text = Vec::new();
-    transcoder.message(builtin(), ty, value.to_string().as_bytes(), &mut from_text).map_err(|e| e.to_string())?;
-    let from_tree = protobuf::encode_message(builtin(), ty, value);
-    if from_text == from_tree { Ok(()) } else { Err(format!("{} bytes from text, {} from the tree", from_text.len(), from_tree.len())) }
+#[test]
+fn texts_that_differ_in_a_byte_become_what_each_becomes_alone() {
+    let stateful_set = builtin().type_of(&GroupVersionKind::new("apps", "v1", "StatefulSet")).expect("StatefulSet");
+    let encoded = |transcoder: &mut protobuf::Transcoder, text: &[u8]| {
+        let mut message = Vec::new();
+        transcoder.message(stateful_set, text, &mut message).map(|()| message)
+    };
+    let whole = fuzz::sample().to_string().into_bytes();
+    let mut transcoder = protobuf::Transcoder::new(Arc::clone(builtin()));
+    for at in 0..whole.len() {
+        for byte in *b"a7\"\\{]," {
+            let mut bent = whole.clone();
+            bent[at] = byte;
+            for text in [&whole, &bent] {
+                let alone = encoded(&mut protobuf::Transcoder::new(Arc::clone(builtin())), text);
+                assert_eq!(encoded(&mut transcoder, text), alone, "{}", String::from_utf8_lossy(text));
+            }
+        }
+    }
 }
 
 #[test]
