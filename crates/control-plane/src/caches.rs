@@ -17,6 +17,7 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::key::ObjectKey;
+use reconcile::cache::Cached;
 use reconcile::{Cache, Index, Informers};
 
 use control_cluster::endpoints::mirror;
@@ -47,7 +48,7 @@ pub(crate) struct Caches {
     pub(crate) budgets: Cache<PodDisruptionBudget>,
     pub(crate) quotas: Cache<ResourceQuota>,
 
-    /// By uid of the controlling owner; by `ORPHANS` and the namespace where there is none.
+    /// By uid of the controlling owner; where there is none, as an orphan of its namespace and of each of its labels there.
     pub(crate) pods_by_owner: Index<Pod>,
     pub(crate) sets_by_owner: Index<ReplicaSet>,
     pub(crate) jobs_by_owner: Index<Job>,
@@ -74,10 +75,10 @@ impl Caches {
         let services = informers.of::<Service>();
         let slices = informers.of::<EndpointSlice>();
         Arc::new(Caches {
-            pods_by_owner: pods.index(|pod| vec![owner_entry(&pod.metadata)]),
-            sets_by_owner: replica_sets.index(|set| vec![owner_entry(&set.metadata)]),
-            revisions_by_owner: revisions.index(|revision| vec![owner_entry(&revision.metadata)]),
-            jobs_by_owner: jobs.index(|job| vec![owner_entry(&job.metadata)]),
+            pods_by_owner: pods.index(|pod| owner_entries(&pod.metadata)),
+            sets_by_owner: replica_sets.index(|set| owner_entries(&set.metadata)),
+            revisions_by_owner: revisions.index(|revision| owner_entries(&revision.metadata)),
+            jobs_by_owner: jobs.index(|job| owner_entries(&job.metadata)),
             pods_by_node: pods.index(|pod| vec![control_workloads::pods::node_name(pod).to_owned()]),
             pods_by_claim: pods.index(claim_entries),
             pods_by_label: pods.index(|pod| label_entries(&pod.metadata)),
@@ -110,23 +111,36 @@ impl Caches {
         })
     }
 
-    /// What an owner controls, and what it might adopt.
-    pub(crate) fn candidates<K: reconcile::cache::Cached>(index: &Index<K>, owner: &ObjectMeta) -> Vec<Arc<K>> {
+    /// What an owner controls, and what it might adopt: orphans with the first of the labels it selects by.
+    pub(crate) fn candidates<K: Cached>(index: &Index<K>, owner: &ObjectMeta, selected: Option<&BTreeMap<String, String>>) -> Vec<Arc<K>> {
+        let orphans = orphans_of(owner);
+        let entry = selected.and_then(BTreeMap::first_key_value).map_or_else(|| orphans.clone(), |pair| pair_entry(&orphans, pair));
         let mut found = index.get(owner.uid.as_deref().unwrap_or(""));
-        found.extend(index.get(&orphans_of(owner.namespace.as_deref().unwrap_or(""))));
+        found.extend(index.get(&entry));
         found
     }
 }
 
-fn orphans_of(namespace: &str) -> String {
-    format!("orphans/{namespace}")
+fn orphans_of(metadata: &ObjectMeta) -> String {
+    format!("orphans/{}", metadata.namespace.as_deref().unwrap_or(""))
 }
 
+/// Those that share an owner have it in common; so do all orphans of a namespace.
 pub(crate) fn owner_entry(metadata: &ObjectMeta) -> String {
-    match metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)) {
-        Some(owner) => owner.uid.clone(),
-        None => orphans_of(metadata.namespace.as_deref().unwrap_or("")),
-    }
+    let controller = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    controller.map_or_else(|| orphans_of(metadata), |owner| owner.uid.clone())
+}
+
+fn owner_entries(metadata: &ObjectMeta) -> Vec<String> {
+    let entry = owner_entry(metadata);
+    let labels = metadata.labels.iter().flatten();
+    let mut entries = if is_orphan(metadata) { labels.map(|pair| pair_entry(&entry, pair)).collect() } else { Vec::new() };
+    entries.push(entry);
+    entries
+}
+
+pub(crate) fn is_orphan(metadata: &ObjectMeta) -> bool {
+    !metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
 fn claim_entries(pod: &Pod) -> Vec<String> {
@@ -134,8 +148,8 @@ fn claim_entries(pod: &Pod) -> Vec<String> {
     control_cluster::protection::claims_of_pod(pod).map(|name| ObjectKey::new(namespace, name).to_string()).collect()
 }
 
-fn pair_entry(namespace: &str, (key, value): (&String, &String)) -> String {
-    format!("{namespace}/{key}={value}")
+fn pair_entry(within: &str, (key, value): (&String, &String)) -> String {
+    format!("{within}/{key}={value}")
 }
 
 pub(crate) fn label_entries(metadata: &ObjectMeta) -> Vec<String> {

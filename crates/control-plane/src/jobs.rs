@@ -23,7 +23,7 @@ pub(crate) fn jobs(caches: &Arc<Caches>) -> Controller {
         let Some(job) = caches.jobs.get(&ask.key) else { return Plan::nothing() };
         let view = job::View {
             job: &job,
-            pods: &Caches::candidates(&caches.pods_by_owner, &job.metadata),
+            pods: &Caches::candidates(&caches.pods_by_owner, &job.metadata, selected_by(&job)),
             is_name_taken: &|name| caches.pods.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
         };
         job::plan(&view, ask.now)
@@ -34,6 +34,10 @@ pub(crate) fn jobs(caches: &Arc<Caches>) -> Controller {
             job.spec.as_ref().and_then(|s| s.selector.as_ref()).is_some_and(|selector| selects(selector, pod))
         })
     })
+}
+
+fn selected_by(job: &Job) -> Option<&BTreeMap<String, String>> {
+    job.spec.as_ref()?.selector.as_ref()?.match_labels.as_ref()
 }
 
 /// Pods whose job is gone, or has ended, lose its finalizer.

@@ -243,6 +243,30 @@ fn orphans_stay_and_are_adopted_again() {
 }
 
 #[test]
+fn bare_pods_are_adopted_by_whatever_selects_them() {
+    run(async |house| {
+        let template = |app: &str| json!({"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "a"}]}});
+        for app in ["web", "api", "alone"] {
+            let mut pod = template(app);
+            pod["metadata"]["name"] = app.into();
+            pod["metadata"]["namespace"] = "default".into();
+            house.create::<Pod>(pod).await;
+        }
+        for (app, selector) in [
+            ("web", json!({"matchLabels": {"app": "web"}})),
+            ("api", json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["api"]}]})),
+        ] {
+            let spec = json!({"replicas": 1, "selector": selector, "template": template(app)});
+            house.create::<ReplicaSet>(json!({"metadata": {"name": app, "namespace": "default"}, "spec": spec})).await;
+        }
+        let owner_of = |pod: &Pod| pod.metadata.owner_references.iter().flatten().map(|owner| owner.name.clone()).next();
+        let pods = house.until::<Pod>("two owners", |pods| pods.iter().filter_map(|pod| owner_of(pod)).count() == 2).await;
+        let owners: Vec<_> = pods.iter().map(|pod| (pod.metadata.name.as_deref().unwrap_or(""), owner_of(pod))).collect();
+        assert_eq!(owners, [("alone", None), ("api", Some("api".to_owned())), ("web", Some("web".to_owned()))]);
+    });
+}
+
+#[test]
 fn namespaces_get_their_accounts_and_end_with_all_they_hold() {
     run(async |house| {
         house.create::<Namespace>(json!({"metadata": {"name": "chat"}})).await;

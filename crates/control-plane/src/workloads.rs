@@ -15,7 +15,7 @@ use reconcile::cache::Cached;
 use reconcile::controller::controller_key;
 use reconcile::{Cache, Changed, Controller};
 
-use crate::caches::Caches;
+use crate::caches::{Caches, is_orphan, owner_entry};
 
 pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
     let (planning, mapping) = (Arc::clone(caches), Arc::clone(caches));
@@ -24,7 +24,7 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
         let Some(set) = caches.replica_sets.get(&ask.key) else { return Plan::nothing() };
         let view = replica_set::View {
             replica_set: &*set,
-            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
+            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata, set.spec.selector.match_labels.as_ref()),
             related: &|| related(caches, &set),
             is_name_taken: &|name| caches.pods.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
             failure: ask.failure.as_ref(),
@@ -37,7 +37,7 @@ pub(crate) fn replica_set(caches: &Arc<Caches>) -> Controller {
 
 /// The pods of all sets that share this one's controller.
 fn related(caches: &Caches, set: &ReplicaSet) -> Vec<Arc<Pod>> {
-    let siblings = caches.sets_by_owner.get(&crate::caches::owner_entry(&set.metadata));
+    let siblings = caches.sets_by_owner.get(&owner_entry(&set.metadata));
     siblings.iter().flat_map(|sibling| caches.pods_by_owner.get(sibling.metadata.uid.as_deref().unwrap_or(""))).collect()
 }
 
@@ -49,7 +49,11 @@ pub(crate) fn replication_controller(caches: &Arc<Caches>) -> Controller {
         let own = || caches.pods_by_owner.get(controller.metadata.uid.as_deref().unwrap_or(""));
         let view = replica_set::View {
             replica_set: &*controller,
-            pods: &Caches::candidates(&caches.pods_by_owner, &controller.metadata),
+            pods: &Caches::candidates(
+                &caches.pods_by_owner,
+                &controller.metadata,
+                controller.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+            ),
             related: &own,
             is_name_taken: &|name| caches.pods.get(&ObjectKey::new(ask.key.namespace.as_str(), name)).is_some(),
             failure: ask.failure.as_ref(),
@@ -72,7 +76,7 @@ pub(crate) fn deployment(caches: &Arc<Caches>) -> Controller {
         let Some(deployment) = caches.deployments.get(&ask.key) else { return Plan::nothing() };
         let view = deployment::View {
             deployment: &deployment,
-            replica_sets: &Caches::candidates(&caches.sets_by_owner, &deployment.metadata),
+            replica_sets: &Caches::candidates(&caches.sets_by_owner, &deployment.metadata, deployment.spec.selector.match_labels.as_ref()),
             pods_of: &|set| caches.pods_by_owner.get(set.metadata.uid.as_deref().unwrap_or("")),
             set_named: &|name| caches.replica_sets.get(&ObjectKey::new(ask.key.namespace.as_str(), name)),
             failure: ask.failure.as_ref(),
@@ -107,8 +111,8 @@ pub(crate) fn daemon_set(caches: &Arc<Caches>) -> Controller {
         let in_namespace = |name: &str| ObjectKey::new(ask.key.namespace.as_str(), name);
         let view = daemon_set::View {
             daemon_set: &set,
-            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
-            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata),
+            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata, set.spec.selector.match_labels.as_ref()),
+            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata, set.spec.selector.match_labels.as_ref()),
             nodes: &caches.nodes.list(),
             is_pod_name_taken: &|name| caches.pods.get(&in_namespace(name)).is_some(),
             is_revision_name_taken: &|name| caches.revisions.get(&in_namespace(name)).is_some(),
@@ -137,8 +141,8 @@ pub(crate) fn stateful_set(caches: &Arc<Caches>) -> Controller {
         let in_namespace = |name: &str| ObjectKey::new(ask.key.namespace.as_str(), name);
         let view = stateful_set::View {
             stateful_set: &set,
-            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata),
-            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata),
+            pods: &Caches::candidates(&caches.pods_by_owner, &set.metadata, set.spec.selector.match_labels.as_ref()),
+            revisions: &Caches::candidates(&caches.revisions_by_owner, &set.metadata, set.spec.selector.match_labels.as_ref()),
             claim: &|name| caches.claims.get(&in_namespace(name)),
             is_revision_name_taken: &|name| caches.revisions.get(&in_namespace(name)).is_some(),
         };
@@ -166,10 +170,6 @@ pub(crate) fn owners_of<K: Cached, O: Kind>(
     }
     keys.dedup();
     keys
-}
-
-fn is_orphan(metadata: &ObjectMeta) -> bool {
-    !metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
 pub(crate) fn selects(selector: &Selector, metadata: &ObjectMeta) -> bool {

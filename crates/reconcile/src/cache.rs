@@ -12,7 +12,7 @@ use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use object::key::ObjectKey;
 use object::plan::key_of;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::kept::{Kept, Packing};
 use crate::subscription::Subscription;
@@ -68,6 +68,8 @@ impl<K> Clone for Cache<K> {
 struct Shared<K> {
     selection: Selection,
     packing: Option<Packing<K>>,
+    /// Hears of objects that were packed and are not any more.
+    loosened: Notify,
     state: RwLock<State<K>>,
     listeners: RwLock<Vec<Listener<K>>>,
     progress: watch::Sender<Progress>,
@@ -99,6 +101,7 @@ impl<K: Cached> Cache<K> {
         Cache(Arc::new(Shared {
             selection,
             packing,
+            loosened: Notify::new(),
             state: RwLock::new(State { objects: BTreeMap::new(), indexes: Vec::new() }),
             listeners: RwLock::default(),
             progress: watch::Sender::new(Progress::default()),
@@ -110,15 +113,15 @@ impl<K: Cached> Cache<K> {
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.read().objects.get(key).map(|kept| kept.object())
+        self.read().objects.get(key).map(|kept| self.object(kept))
     }
 
     pub fn list(&self) -> Vec<Arc<K>> {
-        self.read().objects.values().map(|kept| kept.object()).collect()
+        self.read().objects.values().map(|kept| self.object(kept)).collect()
     }
 
     pub fn list_in(&self, namespace: &str) -> Vec<Arc<K>> {
-        self.read().within(namespace).map(|kept| kept.object()).collect()
+        self.read().within(namespace).map(|kept| self.object(kept)).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -134,7 +137,7 @@ impl<K: Cached> Cache<K> {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut index = IndexState { keys_of: Box::new(keys_of), entries: BTreeMap::new() };
         for (key, kept) in &state.objects {
-            index.insert(key, &kept.object(), kept);
+            index.insert(key, &kept.peek(), kept);
         }
         state.indexes.push(index);
         Index { cache: self.clone(), at: state.indexes.len() - 1 }
@@ -180,6 +183,10 @@ impl<K: Cached> Cache<K> {
         self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn object(&self, kept: &Kept<K>) -> Arc<K> {
+        kept.object(&self.0.loosened)
+    }
+
     // What follows is called by the informer only, and by one task.
 
     pub(crate) fn trim(&self, object: &mut K) {
@@ -189,18 +196,23 @@ impl<K: Cached> Cache<K> {
         }
     }
 
-    /// Packs what nobody has asked for since the last time.
-    pub(crate) async fn pack_unasked(&self) {
-        let Some(packing) = self.0.packing else { return };
-        let all: Vec<_> = self.read().objects.values().cloned().collect();
-        for some in all.chunks(N_PACKED_BETWEEN_BREATHS) {
-            some.iter().for_each(|kept| kept.pack_unless_asked(packing));
-            tokio::task::yield_now().await;
-        }
+    /// Waits until there is something to pack.
+    pub(crate) async fn loosened(&self) {
+        self.0.loosened.notified().await;
     }
 
-    pub(crate) fn is_packing(&self) -> bool {
-        self.0.packing.is_some()
+    /// Packs what nobody has asked for since the last time; answers whether there is more to pack.
+    pub(crate) async fn pack_unasked(&self) -> bool {
+        let Some(packing) = self.0.packing else { return false };
+        let all: Vec<_> = self.read().objects.values().cloned().collect();
+        let mut is_any_loose = false;
+        for some in all.chunks(N_PACKED_BETWEEN_BREATHS) {
+            for kept in some {
+                is_any_loose |= kept.pack_unless_asked(packing);
+            }
+            tokio::task::yield_now().await;
+        }
+        is_any_loose
     }
 
     pub(crate) fn put(&self, new: Arc<K>) {
@@ -222,7 +234,7 @@ impl<K: Cached> Cache<K> {
         for object in objects {
             let key = key_of(object.metadata());
             let revision = &object.metadata().resource_version;
-            let is_known = gone.remove(&key).is_some_and(|old| old.object().metadata().resource_version == *revision);
+            let is_known = gone.remove(&key).is_some_and(|old| old.peek().metadata().resource_version == *revision);
             if !is_known {
                 self.put(object);
             }
@@ -263,7 +275,7 @@ impl<K> State<K> {
             None => (Arc::new(key.clone()), None),
         };
         let kept = new.map(|new| Arc::new(Kept::new(new, before.as_deref(), packing)));
-        let old = before.map(|kept| kept.object());
+        let old = before.map(|kept| kept.peek());
         for index in &mut self.indexes {
             if let Some(old) = &old {
                 index.remove(&key, old);
@@ -314,7 +326,7 @@ impl<K: Cached> Index<K> {
     pub fn get(&self, entry: &str) -> Vec<Arc<K>> {
         let state = self.cache.read();
         let found = state.indexes[self.at].entries.get(entry);
-        found.map(|all| all.values().map(|kept| kept.object()).collect()).unwrap_or_default()
+        found.map(|all| all.values().map(|kept| self.cache.object(kept)).collect()).unwrap_or_default()
     }
 
     pub fn count(&self, entry: &str) -> usize {

@@ -16,7 +16,7 @@ use client::watch::{Event, Start, Watch};
 use client::{Client, Error};
 use object::key::GroupVersionResource;
 use object::plan::key_of;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 
 use crate::cache::{Cache, Cached};
 
@@ -98,13 +98,17 @@ async fn list_and_watch<K: Cached>(client: &Client, resource: &GroupVersionResou
 }
 
 async fn follow<K: Cached>(mut watch: Watch<K>, cache: &Cache<K>) -> Error {
-    let mut sweeps = tokio::time::interval(SWEEP_EVERY);
-    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What an earlier watch left loose has woken nobody.
+    let mut sweep_at = Some(Instant::now() + SWEEP_EVERY);
     loop {
         let event = tokio::select! {
             event = watch.next() => event,
-            _ = sweeps.tick(), if cache.is_packing() => {
-                cache.pack_unasked().await;
+            () = cache.loosened(), if sweep_at.is_none() => {
+                sweep_at = Some(Instant::now() + SWEEP_EVERY);
+                continue;
+            }
+            () = sleep_until(sweep_at.unwrap_or_else(Instant::now)), if sweep_at.is_some() => {
+                sweep_at = cache.pack_unasked().await.then(|| Instant::now() + SWEEP_EVERY);
                 continue;
             }
         };

@@ -4,7 +4,7 @@
 //! that `Informers::keep_packed` names are packed.
 //!
 //! ```text
-//!  put --> packed --asked--> loose --not asked between two sweeps--> packed
+//!  put --> packed --asked, wakes the sweeper--> loose --not asked between two sweeps--> packed
 //!          put over a loose one --> loose
 //! ```
 
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::cache::locked;
 
@@ -68,7 +69,8 @@ impl<K> Kept<K> {
         }))
     }
 
-    pub(crate) fn object(&self) -> Arc<K> {
+    /// `loosened` hears of what was packed and is not any more.
+    pub(crate) fn object(&self, loosened: &Notify) -> Arc<K> {
         let mut form = match self {
             Kept::Whole(object) => return Arc::clone(object),
             Kept::Either(form) => locked(form),
@@ -81,21 +83,34 @@ impl<K> Kept<K> {
             Form::Packed { text, unpack } => {
                 let object = Arc::new(unpack(text));
                 *form = Form::Loose { object: Arc::clone(&object), is_asked: true };
+                loosened.notify_one();
                 object
             }
         }
     }
 
-    /// Packs what was not asked for since this was last called.
-    pub(crate) fn pack_unless_asked(&self, packing: Packing<K>) {
-        let Kept::Either(form) = self else { return };
-        let mut form = locked(form);
-        if let Form::Loose { object, is_asked } = &mut *form
-            && !std::mem::take(is_asked)
-        {
-            let packed = packing.packed(object);
-            *form = packed;
+    /// The object for a look that says nothing of later ones.
+    pub(crate) fn peek(&self) -> Arc<K> {
+        match self {
+            Kept::Whole(object) => Arc::clone(object),
+            Kept::Either(form) => match &*locked(form) {
+                Form::Loose { object, .. } => Arc::clone(object),
+                Form::Packed { text, unpack } => Arc::new(unpack(text)),
+            },
         }
+    }
+
+    /// Packs what was not asked for since this was last called; answers whether it is loose still.
+    pub(crate) fn pack_unless_asked(&self, packing: Packing<K>) -> bool {
+        let Kept::Either(form) = self else { return false };
+        let mut form = locked(form);
+        let Form::Loose { object, is_asked } = &mut *form else { return false };
+        if std::mem::take(is_asked) {
+            return true;
+        }
+        let packed = packing.packed(object);
+        *form = packed;
+        false
     }
 
     #[cfg(test)]
@@ -117,16 +132,19 @@ mod tests {
     #[test]
     fn what_nobody_asks_for_is_packed() {
         let packing = Packing::new(|_: &mut String| {});
+        let loosened = Notify::new();
+        let is_woken = || futures_util::FutureExt::now_or_never(loosened.notified()).is_some();
         let kept = Kept::new(&Arc::new("web".to_owned()), None, Some(packing));
-        assert!(kept.is_packed());
-        assert_eq!(*kept.object(), "web");
-        kept.pack_unless_asked(packing);
-        assert!(!kept.is_packed(), "it was asked for since");
+        assert_eq!(*kept.peek(), "web");
+        assert!(kept.is_packed() && !is_woken());
+        assert_eq!(*kept.object(&loosened), "web");
+        assert!(is_woken(), "there is something to pack");
+        assert!(kept.pack_unless_asked(packing), "it was asked for since");
         let newer = Kept::new(&Arc::new("new".to_owned()), Some(&kept), Some(packing));
         assert!(!newer.is_packed(), "whoever asked for the old one asks for the new one");
-        kept.pack_unless_asked(packing);
-        assert!(kept.is_packed());
-        assert_eq!(*kept.object(), "web");
+        assert_eq!(*kept.peek(), "web");
+        assert!(!kept.pack_unless_asked(packing));
+        assert!(kept.is_packed() && !is_woken());
         let never = Kept::new(&Arc::new("web".to_owned()), None, None);
         assert!(!never.is_packed());
     }
