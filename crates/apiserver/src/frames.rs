@@ -133,7 +133,7 @@ impl Frames<'_> {
         let object = match self.encoder.wanted.shape {
             Shape::AsIs => kind,
             Shape::Metadata(version) => answer::partial(&kind, version),
-            Shape::Table(style) => table::of_bookmark(style, &metadata),
+            Shape::Table(style) => table::of_bookmark(resource, style, &metadata, self.encoder.registry.clock().now()),
         };
         self.frame("BOOKMARK", &object)
     }

@@ -102,8 +102,9 @@ impl ApiServer {
         let server = Arc::clone(&self);
         let _in_flight = server.metrics.begin(call.is_long());
         let result = match limits::deadline(call) {
-            None => self.route(call).await,
-            Some(deadline) => tokio::time::timeout(deadline, self.route(call)).await.unwrap_or_else(|_| Err(limits::out_of_time())),
+            Err(status) => Err(status),
+            Ok(None) => self.route(call).await,
+            Ok(Some(deadline)) => tokio::time::timeout(deadline, self.route(call)).await.unwrap_or_else(|_| Err(limits::out_of_time())),
         };
         result.unwrap_or_else(|status| answer::failure(&status, format))
     }

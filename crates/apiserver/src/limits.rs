@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Response, header};
+use object::duration;
 use object::status::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -43,26 +44,19 @@ impl Limits {
     }
 }
 
-/// A client may ask for less time than the server would take.
-pub(crate) fn deadline(call: &Call) -> Option<Duration> {
+/// A client may ask for less time than the server would take; nothing and less than that ask for no limit of its own.
+pub(crate) fn deadline(call: &Call) -> Result<Option<Duration>, Status> {
     if call.is_long() {
-        return None;
+        return Ok(None);
     }
-    let asked = call.query.get("timeout").and_then(seconds).unwrap_or(REQUEST_TIMEOUT);
-    Some(asked.min(REQUEST_TIMEOUT))
-}
-
-/// `30s`, `1m`, `500ms`: Go's durations, one unit at a time; zero and what cannot be read ask for nothing.
-fn seconds(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..unit_at].parse().ok()?;
-    let duration = match &text[unit_at..] {
-        "ms" => Duration::from_millis(number),
-        "s" => Duration::from_secs(number),
-        "m" => Duration::from_secs(number * 60),
-        _ => return None,
+    let asked = match call.query.text("timeout") {
+        "" => 0,
+        text => {
+            duration::parse(text).map_err(|fault| Status::bad_request(format!("invalid timeout specified in the request URL - {fault}")))?
+        }
     };
-    Some(duration).filter(|d| !d.is_zero())
+    let asked = u64::try_from(asked).ok().filter(|nanos| *nanos > 0).map_or(REQUEST_TIMEOUT, Duration::from_nanos);
+    Ok(Some(asked.min(REQUEST_TIMEOUT)))
 }
 
 pub(crate) fn out_of_time() -> Status {

@@ -80,12 +80,14 @@ pub(crate) fn of_trees(resource: &Resource, style: Style, objects: &[Value], is_
     })
 }
 
-/// A bookmark carries its revision in a row without cells.
-pub(crate) fn of_bookmark(style: Style, metadata: &Value) -> Value {
-    let object = answer::partial(&json!({"metadata": metadata}), style.version);
+/// A bookmark carries its revision in a row with the cells of an empty object.
+pub(crate) fn of_bookmark(resource: &Resource, style: Style, metadata: &Value, now: Timestamp) -> Value {
+    let empty = json!({"metadata": metadata});
+    let cells = show::rows(&resource.group, &resource.plural, &[&empty], false, now).into_iter().next().map(|row| row.cells);
+    let object = answer::partial(&empty, style.version);
     json!({
         "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": {"resourceVersion": metadata["resourceVersion"]},
-        "columnDefinitions": null, "rows": [{"cells": null, "object": object}],
+        "columnDefinitions": null, "rows": [{"cells": cells, "object": object}],
     })
 }
 

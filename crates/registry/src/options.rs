@@ -194,6 +194,11 @@ fn not_supported(path: &Path, value: &str, supported: &[&str]) -> field::Error {
 }
 
 impl ListOptions {
+    /// How many objects an answer may have; 0 is all. Upstream: its cache, which answers those who take any revision, knows no limit.
+    pub(crate) fn limit(&self) -> usize {
+        if self.resource_version == "0" && self.continue_token.is_empty() { 0 } else { self.limit }
+    }
+
     /// `is_watch` tells watches from lists: each allows its own members.
     pub fn check(&self, is_watch: bool) -> Result<(), Status> {
         let mut faults = Vec::new();
@@ -219,6 +224,11 @@ impl ListOptions {
             (VersionMatch::Unset | VersionMatch::NotOlderThan, _) | (VersionMatch::Exact, false) => {}
             (odd, true) => faults.push(not_supported(&match_path, odd.text(), &["NotOlderThan"])),
             (odd, false) => faults.push(not_supported(&match_path, odd.text(), &["Exact", "NotOlderThan", ""])),
+        }
+        // Upstream: a watch of no revision or any is read as one that wants the initial events.
+        let wants_initial = self.send_initial_events.is_none() && matches!(self.resource_version.as_str(), "" | "0");
+        if is_watch && (is_set || wants_initial) && !self.continue_token.is_empty() {
+            faults.push(field::Error::forbidden(&match_path, "resourceVersionMatch is forbidden when continue is provided"));
         }
         refuse("ListOptions", &faults)
     }

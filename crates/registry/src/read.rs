@@ -46,10 +46,11 @@ impl Registry {
             return Ok(list);
         }
         let (at, mut after, is_exact_rv) = self.list_start(&prefix, options)?;
+        let limit = options.limit();
         let mut records = Vec::new();
         let mut at = at;
         loop {
-            let wanted = match options.limit {
+            let wanted = match limit {
                 0 => 0,
                 limit if selection.is_everything() => limit - records.len(),
                 _ => SCAN_LEN,
@@ -70,13 +71,13 @@ impl Registry {
                 }
                 let key = Arc::clone(&record.key);
                 records.push(record);
-                if options.limit > 0 && records.len() == options.limit {
+                if limit > 0 && records.len() == limit {
                     n_left_out += n_scanned - i - 1;
                     after = Some(key.to_string());
                     break;
                 }
             }
-            let is_full = options.limit > 0 && records.len() == options.limit;
+            let is_full = limit > 0 && records.len() == limit;
             if is_full && n_left_out > 0 {
                 let after = after.unwrap_or_default();
                 let token = ContinueToken { revision: page.revision.0 as i64, after: after[prefix.len()..].to_owned() };
@@ -122,7 +123,7 @@ impl Registry {
         }
         let asked = parse_version(&options.resource_version)?;
         // Upstream: a limit with a revision and no match rule means exactly that revision, except for 0.
-        let legacy_exact = options.limit > 0 && options.version_match == VersionMatch::Unset;
+        let legacy_exact = options.limit() > 0 && options.version_match == VersionMatch::Unset;
         if asked > 0 && (options.version_match == VersionMatch::Exact || legacy_exact) {
             self.check_not_future(&options.resource_version)?;
             return Ok((At::Exact(Revision(asked)), None, true));

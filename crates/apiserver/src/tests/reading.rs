@@ -85,6 +85,11 @@ fn watches_show_each_change_once() {
         GET CM?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true
         GET CM?watch=1&sendInitialEvents=true
         GET CM?watch=1&resourceVersion=999
+        GET CM?watch=1&continue=x
+        GET CM?limit=1&resourceVersion=0
+        GET CM?limit=1&timeout=5
+        header accept application/json;as=Table;v=v1;g=meta.k8s.io
+        GET CM?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true
         "#,
         ),
         expect![[r#"
@@ -97,6 +102,10 @@ fn watches_show_each_change_once() {
             200 {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}},"type":"ADDED"} {"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"annotations":{"k8s.io/initial-events-end":"true"},"resourceVersion":"7"}},"type":"BOOKMARK"}
             422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"resourceVersionMatch","message":"Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan","reason":"FieldValueForbidden"}],"group":"meta.k8s.io","kind":"ListOptions"},"kind":"Status","message":"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan","metadata":{},"reason":"Invalid","status":"Failure"}
             504 {"apiVersion":"v1","code":504,"details":{"causes":[{"message":"Too large resource version","reason":"ResourceVersionTooLarge"}],"retryAfterSeconds":1},"kind":"Status","message":"Timeout: Too large resource version: 999, current: 7","metadata":{},"reason":"Timeout","status":"Failure"}
+            422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"resourceVersionMatch","message":"Forbidden: resourceVersionMatch is forbidden when continue is provided","reason":"FieldValueForbidden"}],"group":"meta.k8s.io","kind":"ListOptions"},"kind":"Status","message":"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided","metadata":{},"reason":"Invalid","status":"Failure"}
+            200 {"apiVersion":"v1","items":[{"metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}},{"metadata":{"name":"c","namespace":"d","resourceVersion":"5"}}],"kind":"ConfigMapList","metadata":{"resourceVersion":"7"}}
+            400 {"apiVersion":"v1","code":400,"kind":"Status","message":"invalid timeout specified in the request URL - time: missing unit in duration \"5\"","metadata":{},"reason":"BadRequest","status":"Failure"}
+            200 {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":[{"description":"","format":"name","name":"Name","priority":0,"type":"string"},{"description":"","format":"","name":"Data","priority":0,"type":"string"},{"description":"","format":"","name":"Age","priority":0,"type":"string"}],"kind":"Table","metadata":{"resourceVersion":"6"},"rows":[{"cells":["a",0,"0s"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"labels":{"x":"9"},"name":"a","namespace":"d","resourceVersion":"6"}}}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"5"},"rows":[{"cells":["c",0,"0s"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"name":"c","namespace":"d","resourceVersion":"5"}}}]},"type":"ADDED"} {"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["",0,"<unknown>"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"annotations":{"k8s.io/initial-events-end":"true"},"resourceVersion":"7"}}}]},"type":"BOOKMARK"}
         "#]],
     );
 }

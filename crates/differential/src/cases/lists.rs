@@ -261,6 +261,19 @@ fn revisions() -> Story {
     add("get-bad", "resourceVersion=abc");
     add("get-future", "resourceVersion=999999999");
     add("get-match", "resourceVersion=1&resourceVersionMatch=Exact");
+    let mut add = |name: &str, query: &str| story.add(Request::get(name, format!("{MAPS}?{query}")));
+    add("zero-limit", "resourceVersion=0&limit=1");
+    add("zero-limit-not-older", "resourceVersion=0&resourceVersionMatch=NotOlderThan&limit=1");
+    add("not-older-limit", "resourceVersion=$(rv0)&resourceVersionMatch=NotOlderThan&limit=5");
+    add("watch-continue", "watch=1&continue=abc&timeoutSeconds=1");
+    add("watch-continue-zero", "watch=1&continue=abc&resourceVersion=0&timeoutSeconds=1");
+    add("watch-continue-exact", "watch=1&continue=abc&resourceVersionMatch=Exact&timeoutSeconds=1");
+    add("timeout", "timeout=1m");
+    add("timeout-none", "timeout=0");
+    add("timeout-negative", "timeout=-5s");
+    add("timeout-unit", "timeout=5");
+    add("timeout-text", "timeout=x");
+    add("timeout-odd", "timeout=1.5h3q");
     story
 }
 
