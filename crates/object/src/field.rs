@@ -32,6 +32,23 @@ impl fmt::Display for Path {
     }
 }
 
+/// What stands at a written path, null when there is nothing.
+pub fn value_at<'a>(object: &'a Value, path: &str) -> &'a Value {
+    let (mut place, mut rest) = (object, path);
+    while !rest.is_empty() {
+        let (step, after) = match rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            Some(inner) => inner,
+            None => rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len())),
+        };
+        place = match (place, step.parse::<usize>()) {
+            (Value::Array(items), Ok(index)) => items.get(index).unwrap_or(&Value::Null),
+            _ => &place[step],
+        };
+        rest = after.strip_prefix('.').unwrap_or(after);
+    }
+    place
+}
+
 /// One fault. `detail` holds what follows the value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
@@ -208,5 +225,20 @@ pub fn quoted(text: &str) -> String {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", if self.path.is_empty() { "<nil>" } else { &self.path }, self.body())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn a_written_path_leads_to_what_stands_there() {
+        let object = json!({"a": [{"b": {"x.y/z": 1}}], "m": {"0": 2}});
+        let check = |path: &str, value: serde_json::Value| assert_eq!(*super::value_at(&object, path), value, "{path}");
+        check("a[0].b[x.y/z]", json!(1));
+        check("m[0]", json!(2));
+        check("a[1].b", json!(null));
+        check("", object.clone());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use object::field::{Error, Path};
+use object::field::{self, Error, Path};
 use serde_json::Value;
 
 use crate::row::NameRule;
@@ -135,24 +135,33 @@ impl PartialEq<&str> for At<'_> {
 pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 pub(crate) const IMMUTABLE: &str = "field is immutable";
 
-/// The faults found so far, in order; and those of rules that upstream generates from the types, which come after all others.
+/// The faults found so far, in order, and what is to be known of them in the end.
 #[derive(Default)]
-pub(crate) struct Faults(pub(crate) Vec<Error>, Generated);
+pub(crate) struct Faults(pub(crate) Vec<Error>, Notes);
 
 /// Upstream's generated rules stand beside written ones, which say the same and give way to them.
 #[derive(Default)]
-struct Generated {
+struct Notes {
+    /// What generated rules found, which comes after all others.
     found: Vec<Error>,
     /// Faults of written rules that go when a generated one found the like at the same place.
     covered: Vec<Error>,
     /// Below a field that may not change but did, nothing generated is asked.
     is_off: bool,
+    tolerable: Vec<Tolerable>,
+}
+
+/// A fault that passes when the stored object has one of the same name already, and what is said instead, if anything.
+struct Tolerable {
+    fault: Error,
+    name: String,
+    instead: Vec<Error>,
 }
 
 impl Faults {
     /// All of them. Upstream says each thing once, but for what its generated rules find again.
     pub(crate) fn into_list(self) -> Vec<Error> {
-        let Generated { found, covered, .. } = self.1;
+        let Notes { found, covered, .. } = self.1;
         let mut list: Vec<Error> = Vec::with_capacity(self.0.len() + found.len());
         for fault in self.0 {
             let is_change = |fault: &Error| fault.detail == IMMUTABLE;
@@ -165,6 +174,54 @@ impl Faults {
         }
         list.extend(found);
         list
+    }
+    /// Whether some would pass if they had been stored already.
+    pub(crate) fn has_tolerable(&self) -> bool {
+        !self.1.tolerable.is_empty() || !self.1.found.is_empty()
+    }
+    /// Without those that pass because the stored object, written as it is, has the like: `before` is what was found in it.
+    /// Upstream: generated rules are not asked of what stays as it is.
+    pub(crate) fn tolerating(mut self, before: &Faults, old: &Value, new: &Value) -> Self {
+        let is_kept = |fault: &Error| {
+            // A list, with all within, is looked at as a whole.
+            let is_index = |i: usize| fault.path[i + 1..].starts_with(|c: char| c.is_ascii_digit());
+            let list = fault.path.match_indices('[').find(|(i, _)| is_index(*i));
+            let path = list.map_or(fault.path.as_str(), |(i, _)| &fault.path[..i]);
+            before.1.found.contains(fault) && field::value_at(old, path) == field::value_at(new, path)
+        };
+        self.1.found.retain(|fault| !is_kept(fault));
+        let (written, tolerable) = (std::mem::take(&mut self.0), std::mem::take(&mut self.1.tolerable));
+        let is_known = |of: &Tolerable| before.1.tolerable.iter().any(|old| old.name == of.name);
+        for fault in written {
+            match tolerable.iter().find(|of| of.fault == fault).filter(|of| is_known(of)) {
+                Some(of) => self.0.extend(of.instead.iter().cloned()),
+                None => self.0.push(fault),
+            }
+        }
+        self
+    }
+    /// Faults that an object keeps: an update may leave in it what was stored when the rule was another one. `name` is what they have
+    /// in common with those that were there; it holds the value where only the same one will do.
+    pub(crate) fn tolerable(&mut self, name: impl Into<String>, check: impl FnOnce(&mut Self)) {
+        self.tolerable_but(name, check, |_| ());
+    }
+    /// The same of a rule with a milder one behind it, that holds for what is kept.
+    pub(crate) fn tolerable_but(&mut self, name: impl Into<String>, check: impl FnOnce(&mut Self), milder: impl FnOnce(&mut Self)) {
+        let (name, n_before) = (name.into(), self.0.len());
+        check(self);
+        if self.0.len() == n_before {
+            return;
+        }
+        let mut instead = Faults::default();
+        milder(&mut instead);
+        for fault in self.0[n_before..].iter().cloned() {
+            self.1.tolerable.push(Tolerable { fault, name: name.clone(), instead: std::mem::take(&mut instead.0) });
+        }
+    }
+    /// The same of a rule that is not asked again of what stays as it is.
+    pub(crate) fn unless_kept(&mut self, at: &At<'_>, check: impl FnOnce(&mut Self)) {
+        let name = format!("{} {}", at.path(), at.value);
+        self.tolerable(name, check);
     }
     /// What `check` finds comes after all that is found at once.
     pub(crate) fn later(&mut self, check: impl FnOnce(&mut Self)) {
@@ -376,8 +433,15 @@ impl Faults {
         }
     }
     pub(crate) fn selector(&mut self, at: &At<'_>) {
+        self.selector_by(at, true);
+    }
+    /// A selector that may keep values which no label can have. Upstream's word is for all selectors of an object.
+    pub(crate) fn selector_tolerably(&mut self, at: &At<'_>) {
+        self.tolerable_but("values in selectors", |faults| faults.selector_by(at, true), |faults| faults.selector_by(at, false));
+    }
+    fn selector_by(&mut self, at: &At<'_>, checks_values: bool) {
         if at.is_set() {
-            self.0.extend(metadata::validate_label_selector(at.value, true, &at.path()));
+            self.0.extend(metadata::validate_label_selector(at.value, checks_values, &at.path()));
         }
     }
 }

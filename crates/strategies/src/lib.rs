@@ -66,7 +66,7 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<field::Error>
     let row = row::find(&resource.group, &resource.plural);
     let (mut faults, path) = (Faults::default(), Path::new("metadata"));
     faults.0.extend(metadata::validate(object, resource.namespaced, row.name, &path));
-    if row.has_bound_finalizers() {
+    if row.has_bound_finalizers("") {
         faults.0.extend(metadata::validate_finalizer_domains(object, &path));
     }
     if let Some(validate) = row.validate {
@@ -96,18 +96,26 @@ pub fn validate_access_review(plural: &str, review: &Value) -> Vec<field::Error>
     faults.into_list()
 }
 
-/// All faults of an update of the object or of a subresource in the object's form.
+/// All faults of an update of the object or of a subresource in the object's form, but for those that it may keep.
 pub fn validate_update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Vec<field::Error> {
     let row = row::find(&resource.group, &resource.plural);
+    let faults = update_faults(row, subresource, old, new);
+    if !faults.has_tolerable() {
+        return faults.into_list();
+    }
+    faults.tolerating(&update_faults(row, subresource, old, old), old, new).into_list()
+}
+
+fn update_faults(row: &row::Row, subresource: &str, old: &Value, new: &Value) -> Faults {
     let (mut faults, path) = (Faults::default(), Path::new("metadata"));
     faults.0.extend(metadata::validate_update(old, new, &path));
-    if row.has_bound_finalizers() {
+    if row.has_bound_finalizers(subresource) {
         faults.0.extend(metadata::validate_finalizer_domains(new, &path));
     }
     if let Some(validate) = row.validate_update {
         validate(subresource, &At::root(old), &At::root(new), &mut faults);
     }
-    faults.into_list()
+    faults
 }
 
 /// What is not wrong but should be known: deprecated fields, settings without effect. Of an object as it was sent, defaulted; `old` on

@@ -118,8 +118,8 @@ impl Row {
         self.bumped_by(&["/spec"])
     }
 
-    /// Whether finalizers must be well known or have a domain.
-    pub(crate) fn has_bound_finalizers(&self) -> bool {
+    /// Whether finalizers must be well known or have a domain. Upstream forgets it of some statuses.
+    pub(crate) fn has_bound_finalizers(&self, subresource: &str) -> bool {
         let is_free = matches!(
             self.group,
             "admissionregistration.k8s.io"
@@ -129,7 +129,9 @@ impl Row {
                 | "apiextensions.k8s.io"
                 | "apiregistration.k8s.io"
         );
-        !self.plural.is_empty() && !is_free && (self.group, self.plural) != ("", "events")
+        let is_forgotten =
+            subresource == "status" && matches!(self.group, "flowcontrol.apiserver.k8s.io" | "batch") && self.plural != "jobs";
+        !self.plural.is_empty() && !is_free && !is_forgotten && (self.group, self.plural) != ("", "events")
     }
 
     pub(crate) const fn checked(self, validate: Validate, validate_update: ValidateUpdate) -> Self {

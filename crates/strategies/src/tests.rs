@@ -2,6 +2,7 @@
 //!
 //! A line of `create.jsonl` is what was sent where, and what came back; `elsewhere` lists what admission or allocators decided there.
 
+mod kept;
 mod replay;
 mod table;
 

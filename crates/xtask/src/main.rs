@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask ci | clients | guest [--debug | --release] | bench [MEASURE...] | fuzz SECONDS [TARGET] | conformance OPTIONS | differential OPTIONS | gen-facts --discovery FILE --openapi FILE --tables FILE
-       | swap KUBECONFIG [SCRIPT] | record-validation KUBECONFIG [GROUP...]
+       | swap KUBECONFIG [SCRIPT] | record-validation KUBECONFIG ETCD [GROUP...]
   ci           install what tests need, check the formatting, run all tests
   clients      fetch real clients into target/clients: kubectl, Helm, Python, JavaScript, client-go, kube-rs
   bench        build for release and print the table of measures beside upstream's figures (root; docs/BENCHMARKS.md)
@@ -28,7 +28,8 @@ const USAGE: &str =
     --discovery  what a default kube-apiserver answers to aggregated discovery v2: {\"api\": ..., \"apis\": ...}
     --openapi    its OpenAPI v3 documents by path, gzipped: {\"apis/apps/v1\": {...}, ...}
     --tables     its server-side table columns by resource: {\"apps/v1/deployments\": [{name, type, format, priority}, ...]}
-  record-validation  renew what a fresh reference kube-apiserver says of faulty objects (crates/strategies/golden/validation)";
+  record-validation  renew what a fresh reference kube-apiserver says of faulty objects (crates/strategies/golden/validation);
+    ETCD is where its store listens, as host:port";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         ["gen-facts", "--discovery", discovery, "--openapi", openapi, "--tables", tables] => {
             gen_facts::run(discovery.as_ref(), openapi.as_ref(), tables.as_ref()).map_err(|e| e.to_string())
         }
-        ["record-validation", kubeconfig, ref files @ ..] => record_validation::run(kubeconfig.as_ref(), files),
+        ["record-validation", kubeconfig, etcd, ref files @ ..] => record_validation::run(kubeconfig.as_ref(), etcd, files),
         _ => {
             eprintln!("{USAGE}\n{}", conformance::USAGE);
             return ExitCode::from(2);

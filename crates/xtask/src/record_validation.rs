@@ -5,10 +5,14 @@
 //! the create, which updates start from, and *cases*: put a value at a place (none: take away what is there), and what the answer is.
 //! A case has `want`, the causes of a refusal, or else `then`, what came out differently from what was put. Answers that are no
 //! validation (a body that cannot be read, a forbidden request) are left out. Everything but the seed's own create is a dry run.
+//! A *kept* line is about a fault that is stored already (`kept`).
 //! The server runs without the admission that completes pods and nodes, which is not asked about:
-//! `--disable-admission-plugins=DefaultTolerationSeconds,TaintNodesByCondition,Priority,ServiceAccount`.
+//! `--disable-admission-plugins=DefaultTolerationSeconds,TaintNodesByCondition,Priority,ServiceAccount`; and with
+//! `--enable-priority-and-fairness=false`, whose controller ends the server when it reads a faulty level from the store.
 
+mod etcd;
 mod faulty;
+mod kept;
 mod masks;
 
 use std::collections::HashSet;
@@ -25,6 +29,7 @@ use http_body_util::BodyExt;
 use kinds::Resource;
 use serde_json::{Map, Value, json};
 
+use etcd::Etcd;
 use faulty::Put;
 
 /// Enough to keep the server busy; its answers are slower than our questions.
@@ -33,14 +38,15 @@ const REQUESTS_AT_ONCE: usize = 12;
 const CAUSE_LEN_MAX: usize = 400;
 const CAUSE_END_LEN: usize = 180;
 
-pub(crate) fn run(kubeconfig: &Path, files: &[&str]) -> Result<(), String> {
+/// `etcd` is where the server's own store listens, as `host:port`.
+pub(crate) fn run(kubeconfig: &Path, etcd: &str, files: &[&str]) -> Result<(), String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../strategies/golden/validation");
     let target = client::kubeconfig::read(kubeconfig, None).map_err(|e| format!("read the kubeconfig: {}", chain(&e)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("start a runtime: {e}"))?;
     runtime.block_on(async {
         let remote = client::remote::Remote::new(target).map_err(|e| format!("connect: {}", chain(&e)))?;
         let began = object::time::Clock::system().now().strftime("%Y-%m-%dT%H:%M:%S").to_string();
-        let reference = Reference { client: Client::new(Arc::new(remote)), began };
+        let reference = Reference { client: Client::new(Arc::new(remote)), etcd: Etcd { address: etcd.to_owned() }, began };
         reference.prepare().await?;
         for file in golden_files(&folder, files)? {
             record_file(&reference, &file).await?;
@@ -115,6 +121,9 @@ async fn record_seed(reference: &Reference, seed: &Value) -> Result<Vec<Value>, 
             case
         }));
     }
+    if resource.has_verb("update") {
+        lines.extend(kept::record(reference, resource, &object_path, &old, &lines).await?);
+    }
     reference.delete(&object_path).await;
     Ok(lines)
 }
@@ -144,6 +153,7 @@ fn resource_of(path: &str) -> Option<&'static Resource> {
 
 struct Reference {
     client: Client,
+    etcd: Etcd,
     began: String,
 }
 

@@ -15,6 +15,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("batch.v1.Job", job),
     ("networking.v1.NetworkPolicySpec", network_policy),
     ("autoscaling.v2.HorizontalPodAutoscalerSpec", autoscaler),
+    ("core.v1.PersistentVolume", persistent_volume),
     ("rbac.v1.Subject", subject),
     ("resource.v1.ExactDeviceRequest", device_request),
     ("resource.v1.DeviceSubRequest", device_request),
@@ -144,6 +145,18 @@ fn device_request(request: &mut Tree, _: Timestamp) {
 fn device_taint(taint: &mut Tree, now: Timestamp) {
     if taint.get("timeAdded").is_none_or(Value::is_null) {
         taint.insert("timeAdded".to_owned(), Value::from(time::seconds(now)));
+    }
+}
+
+/// Upstream: an attachment's inline volume of the same type gets none of it.
+fn persistent_volume(volume: &mut Tree, _: Timestamp) {
+    let Some(spec) = map_or_new(volume, "spec") else { return };
+    if text(spec, "persistentVolumeReclaimPolicy").is_empty() {
+        spec.insert("persistentVolumeReclaimPolicy".to_owned(), Value::from("Retain"));
+    }
+    let mode = spec.entry("volumeMode").or_insert(Value::Null);
+    if mode.is_null() {
+        *mode = Value::from("Filesystem");
     }
 }
 

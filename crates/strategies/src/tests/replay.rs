@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kinds::Resource;
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::{NOW, address, allotted, created, is_cause, judged, now, put, remove, stripped, user};
 use crate::{Context, default, prepare_update, validate_update, warnings};
 
@@ -45,19 +46,9 @@ impl Ground {
                 let (object, faults) = judged(&self.path, &object);
                 (object, faults, said)
             }
-            Some(old) => {
-                default(kinds::builtin(), self.resource.type_id, &mut object, now());
-                crate::complete(self.resource, subresource, Some(old), &mut object);
-                let refused = if subresource.is_empty() { allotted(self.resource, Some(old), &mut object).err() } else { None };
-                let said = warnings(self.resource, subresource, Some(old), &object);
-                let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
-                prepare_update(self.resource, subresource, old, &mut object, &context);
-                let faults = refused.unwrap_or_else(|| validate_update(self.resource, subresource, old, &object));
-                stripped(self.resource, &mut object);
-                (object, faults, said)
-            }
+            Some(old) => return updated(self.resource, subresource, old, object),
         };
-        (object, faults.iter().map(|f| json!([f.path, f.body()])).collect(), warnings)
+        (object, causes(&faults), warnings)
     }
 
     fn complaint(&self, case: &Value) -> Option<String> {
@@ -95,6 +86,23 @@ impl Ground {
     }
 }
 
+/// What a write over `old` comes to.
+pub(super) fn updated(resource: &Resource, subresource: &str, old: &Value, mut object: Value) -> (Value, Vec<Value>, Vec<String>) {
+    default(kinds::builtin(), resource.type_id, &mut object, now());
+    crate::complete(resource, subresource, Some(old), &mut object);
+    let refused = if subresource.is_empty() { allotted(resource, Some(old), &mut object).err() } else { None };
+    let said = warnings(resource, subresource, Some(old), &object);
+    let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
+    prepare_update(resource, subresource, old, &mut object, &context);
+    let faults = refused.unwrap_or_else(|| validate_update(resource, subresource, old, &object));
+    stripped(resource, &mut object);
+    (object, causes(&faults), said)
+}
+
+fn causes(faults: &[object::field::Error]) -> Vec<Value> {
+    faults.iter().map(|f| json!([f.path, f.body()])).collect()
+}
+
 fn defaulted(resource: &Resource, path: &str, object: &Value) -> Value {
     let mut object = object.clone();
     if !address(path).1.is_empty() {
@@ -104,7 +112,7 @@ fn defaulted(resource: &Resource, path: &str, object: &Value) -> Value {
     object
 }
 
-fn masked(object: &Value) -> Value {
+pub(super) fn masked(object: &Value) -> Value {
     let mut object = object.clone();
     for field in ["uid", "creationTimestamp", "managedFields", "resourceVersion"] {
         remove(&mut object, &format!("/metadata/{field}"));
@@ -113,7 +121,7 @@ fn masked(object: &Value) -> Value {
 }
 
 /// As the engine has it: with what the recorder leaves out.
-fn stored(old: &Value) -> Value {
+pub(super) fn stored(old: &Value) -> Value {
     let mut old = old.clone();
     for (field, value) in [("uid", "UID"), ("creationTimestamp", NOW), ("resourceVersion", "1")] {
         old["metadata"][field] = json!(value);
@@ -153,12 +161,17 @@ fn complaints_of_seed(lines: &[&str]) -> (usize, Vec<String>) {
     let parse = |line: &str| -> Value { serde_json::from_str(line).expect("a golden line is JSON") };
     let (mut ground, mut complaints) = (Ground::new(&parse(lines[0])), Vec::new());
     let mut n_cases = 0;
-    for line in lines[1..].iter().map(|line| parse(line)) {
+    let lines: Vec<Value> = lines[1..].iter().map(|line| parse(line)).collect();
+    for line in &lines {
         if line["old"].is_object() {
             ground.old = Some(stored(&line["old"]));
+        } else if line["kept"].is_u64() {
+            let kept = Kept::new(&ground.path, ground.resource, ground.old.as_ref().expect("an old object"), &lines, line);
+            n_cases += kept.n_answers();
+            complaints.extend(kept.complaints());
         } else {
             n_cases += 1;
-            complaints.extend(ground.complaint(&line));
+            complaints.extend(ground.complaint(line));
         }
     }
     (n_cases, complaints)
@@ -170,6 +183,14 @@ const KNOWN: &str = "golden/validation/differences.txt";
 
 /// Parts of what a case says and of what is wrong with it, all of which a reason speaks of. The first that fits holds.
 const REASONS: &[(&[&str], &str)] = &[
+    (
+        &["of a stored", "/services at ", " {\"apiVersion"],
+        "upstream fills Services in when it reads them, and drops what their type does not use",
+    ),
+    (
+        &["of a stored", "/persistentvolumeclaims at ", "dataSourceRef"],
+        "upstream copies a claim's source to where it once was when it reads it",
+    ),
     (&["compilation failed"], "expressions of devices are not compiled"),
     (&["\"generation\":1", "\"generation\":2"], "upstream counts a generation for what it then leaves out"),
     (&["/jobs at [\"spec\",\"template\"", "made {"], "upstream labels such a job when it reads it again, which a dry run does not"),

@@ -14,10 +14,14 @@ const HEAD: &str = "# Kinds\n
 What `strategies` has for each built-in kind; written by its tests (`UPDATE_EXPECT=1 cargo test -p strategies table`) and held current by
 them. *Names*: the rule of a name. *Defaults*: rows and rules on the way through its types. *Steps*: what is done beyond the usual on
 create (C) and update (U), and completed from the old object (O); G counts a generation. *Cases*: recorded answers of upstream to
-creates, updates and writes of subresources; *faults*: different places and texts among them. *Fixed*: what an update may not change.\n
-| kind | names | defaults | steps | cases | faults | fixed |
-|---|---|---|---|---|---|---|
+creates, updates and writes of subresources; *faults*: different places and texts among them. *Stored*: faults that were put into the store past the server and then written over; *tolerated*:
+where such a fault passes when something else changes. *Fixed*: what an update may not change.\n
+| kind | names | defaults | steps | cases | faults | stored | tolerated | fixed |
+|---|---|---|---|---|---|---|---|---|
 ";
+
+/// A table's cell is for reading.
+const PLACES_MAX: usize = 16;
 
 /// What was recorded of one kind.
 #[derive(Default)]
@@ -26,6 +30,8 @@ struct Recorded {
     n_updates: usize,
     n_parts: usize,
     n_refused_creates: usize,
+    n_stored: usize,
+    tolerated: BTreeSet<String>,
     faults: BTreeSet<(String, String)>,
     fixed: BTreeSet<String>,
 }
@@ -38,12 +44,18 @@ fn recorded() -> BTreeMap<(String, String), Recorded> {
     {
         let text = std::fs::read_to_string(entry.path()).expect("a golden file");
         let (mut kind, mut is_update) = (Default::default(), false);
+        let mut cases = Vec::new();
         for line in lines_of(&text) {
+            cases.push(line.clone());
             if let Some(path) = line["path"].as_str() {
                 let resource = address(path).0;
                 (kind, is_update) = ((resource.group.clone(), resource.plural.clone()), false);
+                cases.clear();
             } else if line["old"].is_object() {
                 is_update = true;
+            } else if line["kept"].is_u64() {
+                let case = line["kept"].as_u64().and_then(|case| cases.get(usize::try_from(case).ok()?)).expect("a case");
+                count_stored(all.entry(kind.clone()).or_default(), case, &line["said"]);
             } else {
                 count(all.entry(kind.clone()).or_default(), &line, is_update);
             }
@@ -69,6 +81,19 @@ fn count(recorded: &mut Recorded, case: &Value, is_update: bool) {
             recorded.fixed.insert(field.clone());
         }
         recorded.faults.insert((field, text.rsplit(": ").next().unwrap_or("").to_owned()));
+    }
+}
+
+/// A fault of a create, or of a status.
+fn count_stored(recorded: &mut Recorded, case: &Value, said: &Value) {
+    recorded.n_stored += 1;
+    let is_tolerated = if case["sub"].is_string() { said[2] == 0 } else { said[0] == 0 };
+    for cause in case["want"].as_array().into_iter().flatten().filter(|_| is_tolerated) {
+        let is_of_change = cause[1].as_str().is_some_and(|text| text.ends_with(crate::check::IMMUTABLE) || text.contains("not change"));
+        let field: String = cause[0].as_str().unwrap_or("").chars().filter(|c| !c.is_ascii_digit()).collect();
+        if !is_of_change {
+            recorded.tolerated.insert(field);
+        }
     }
 }
 
@@ -103,9 +128,17 @@ fn table() -> String {
         let name = if kind.0.is_empty() { kind.1.clone() } else { format!("{}.{}", kind.1, kind.0) };
         let cases = of_kind.map_or_else(String::new, |r| format!("{} + {} + {}", r.n_creates, r.n_updates, r.n_parts));
         let faults = of_kind.map_or(0, |r| r.faults.len());
-        let fixed = of_kind.map_or_else(String::new, |r| r.fixed.iter().cloned().collect::<Vec<_>>().join(", "));
+        let listed = |of: fn(&Recorded) -> &BTreeSet<String>| {
+            let all = of_kind.map(|r| of(r).iter().map(String::as_str).collect::<Vec<_>>()).unwrap_or_default();
+            let (first, rest) = all.split_at(all.len().min(PLACES_MAX));
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            first.join(", ") + &more
+        };
+        let (tolerated, fixed) = (listed(|r| &r.tolerated), listed(|r| &r.fixed));
+        let n_stored = of_kind.map_or(0, |r| r.n_stored);
         let n_defaults = n_defaults(resource.type_id, &mut BTreeSet::new());
-        writeln!(out, "| {name} | {:?} | {n_defaults} | {steps} | {cases} | {faults} | {fixed} |", row.name).expect("text takes text");
+        writeln!(out, "| {name} | {:?} | {n_defaults} | {steps} | {cases} | {faults} | {n_stored} | {tolerated} | {fixed} |", row.name)
+            .expect("text takes text");
     }
     out
 }

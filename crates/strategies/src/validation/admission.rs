@@ -115,7 +115,10 @@ fn validate_shared(spec: &At<'_>, operations: Option<&[&str]>, faults: &mut Faul
     } else {
         faults.required(&constraints, "");
     }
-    validate_conditions(&spec.get("matchConditions"), faults);
+    // What a parameter is decides what a condition may name.
+    let conditions = spec.get("matchConditions");
+    let name = format!("conditions {} {}", kind.value, conditions.value);
+    faults.tolerable(name, |faults| validate_conditions(&conditions, faults));
     for variable in spec.get("variables").items() {
         validate_variable(&variable, faults);
     }

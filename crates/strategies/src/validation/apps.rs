@@ -261,7 +261,17 @@ pub(crate) fn validate_stateful_set(set: &At<'_>, faults: &mut Faults) {
     validate_stateful_spec(&set.get("spec"), true, faults);
 }
 
+/// Upstream: a set that was wrong anywhere keeps its template, right or wrong.
 fn validate_stateful_spec(spec: &At<'_>, is_new: bool, faults: &mut Faults) {
+    const SETS: &str = "stateful sets";
+    let rest = |faults: &mut Faults| validate_stateful_fields(spec, is_new, faults);
+    faults.tolerable_but(SETS, rest, rest);
+    validate_stateful_template(spec, SETS, faults);
+    let lasting = |faults: &mut Faults| validate_lasting(&spec.get("template"), "StatefulSet", faults);
+    faults.tolerable_but(SETS, lasting, lasting);
+}
+
+fn validate_stateful_fields(spec: &At<'_>, is_new: bool, faults: &mut Faults) {
     let management = spec.get("podManagementPolicy");
     match management.text() {
         "" => faults.required(&management, ""),
@@ -287,8 +297,6 @@ fn validate_stateful_spec(spec: &At<'_>, is_new: bool, faults: &mut Faults) {
         faults.label(&spec.get("serviceName"));
     }
     validate_selector(spec, "empty selector is invalid for statefulset", faults);
-    validate_stateful_template(spec, faults);
-    validate_lasting(&spec.get("template"), "StatefulSet", faults);
 }
 
 fn validate_stateful_strategy(strategy: &At<'_>, faults: &mut Faults) {
@@ -321,11 +329,11 @@ fn validate_stateful_strategy(strategy: &At<'_>, faults: &mut Faults) {
 }
 
 /// The template with the volumes that come of claims, which take the place of others of the same name.
-fn validate_stateful_template(spec: &At<'_>, faults: &mut Faults) {
+fn validate_stateful_template(spec: &At<'_>, sets: &'static str, faults: &mut Faults) {
     let (selector, template) = (spec.get("selector"), spec.get("template"));
     let Ok(parsed) = LabelSelector::from_object(selector.value) else {
-        faults.invalid_go(&selector, "LabelSelector", selector.value, "");
-        return;
+        let unread = |faults: &mut Faults| faults.invalid_go(&selector, "LabelSelector", selector.value, "");
+        return faults.tolerable_but(sets, unread, unread);
     };
     let mut munged = template.value.clone();
     let mut names: Vec<&str> = spec.get("volumeClaimTemplates").items().map(|claim| claim.get("metadata").get("name").text()).collect();
@@ -342,9 +350,11 @@ fn validate_stateful_template(spec: &At<'_>, faults: &mut Faults) {
     }
     let munged = template.with(&munged);
     if !parsed.is_everything() && !matches(&parsed, &munged) {
-        unmatched(&munged, faults);
+        faults.tolerable_but(sets, |faults| unmatched(&munged, faults), |faults| unmatched(&munged, faults));
     }
-    pods::validate_template(&munged, faults);
+    let metadata = |faults: &mut Faults| pods::validate_template_metadata(&munged, faults);
+    faults.tolerable_but(sets, metadata, metadata);
+    faults.tolerable(sets, |faults| pods::validate_template_spec(&munged, faults));
 }
 
 pub(crate) fn validate_stateful_set_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {

@@ -15,7 +15,8 @@ pub(crate) fn validate(autoscaler: &At<'_>, faults: &mut Faults) {
         faults.twice(|faults| faults.invalid_int(&least, NOT_NEGATIVE));
     }
     if most.int() == 0 {
-        faults.twice(|faults| faults.required(&most, ""));
+        faults.covered(|faults| faults.required(&most, "must be set and greater than 0"));
+        faults.later(|faults| faults.required(&most, ""));
     } else if most.int() < 0 {
         faults.twice(|faults| faults.invalid_int(&most, "must be greater than or equal to 1"));
     }
@@ -53,11 +54,15 @@ fn validate_reference(at: &At<'_>, plain: &str, faults: &mut Faults) {
     faults.need_segment(&at.get("kind"));
     faults.need_segment(&at.get("name"));
     let version = at.get("apiVersion");
-    if version.text().matches('/').count() > 1 {
-        faults.invalid_text(&version, format!("unexpected GroupVersion string: {}", version.text()));
-    } else if plain.is_empty() && !version.text().contains('/') && version != "v1" {
-        faults.invalid_text(&version, "apiVersion must specify API group");
-    }
+    // Upstream: of metrics, one that is wrong already lets all be so.
+    let name = if plain.is_empty() { format!("target {} {}", version.value, at.get("kind").value) } else { "metrics".to_owned() };
+    faults.tolerable(name, |faults| {
+        if version.text().matches('/').count() > 1 {
+            faults.invalid_text(&version, format!("unexpected GroupVersion string: {}", version.text()));
+        } else if plain.is_empty() && !version.text().contains('/') && version != "v1" {
+            faults.invalid_text(&version, "apiVersion must specify API group");
+        }
+    });
 }
 
 type Source = fn(&At<'_>, &mut Faults);

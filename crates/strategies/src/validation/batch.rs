@@ -431,7 +431,7 @@ fn validate_cron_spec(spec: &At<'_>, old: Option<&At<'_>>, faults: &mut Faults) 
             faults.invalid_text(&schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
         }
     } else {
-        faults.later(|faults| faults.required(&schedule, ""));
+        _ = faults.need_text_later(&schedule);
     }
     faults.not_negative(&spec.get("startingDeadlineSeconds"));
     if old.is_none_or(|old| &old.value["timeZone"] != zone.value) {

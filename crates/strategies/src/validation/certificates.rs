@@ -84,7 +84,9 @@ pub(crate) fn validate_bundle(bundle: &At<'_>, faults: &mut Faults) {
     if anchors.text().len() > BYTES_MAX {
         faults.too_long(&anchors, BYTES_MAX);
     } else if !anchors.text().contains("-----BEGIN CERTIFICATE-----") {
-        faults.invalid_as(&anchors, "<value omitted>", "at least one trust anchor must be provided");
+        faults.unless_kept(&anchors, |faults| {
+            faults.invalid_as(&anchors, "<value omitted>", "at least one trust anchor must be provided");
+        });
     }
 }
 
@@ -132,14 +134,15 @@ pub(crate) fn validate_request(request: &At<'_>, faults: &mut Faults) {
         faults.required(&usages, "");
     }
     for usage in usages.items().filter(|usage| !USAGES.contains(&usage.text())) {
-        faults.not_supported(&usage, USAGES);
+        faults.tolerable("unknown usages", |faults| faults.not_supported(&usage, USAGES));
     }
     let mut seen = HashSet::new();
     for usage in usages.items().filter(|usage| !seen.insert(usage.text())) {
-        faults.duplicate_as(&usage, usage.text());
+        faults.tolerable("usages twice", |faults| faults.duplicate_as(&usage, usage.text()));
     }
     if signer == LEGACY {
-        faults.invalid_text(&signer, "the legacy signerName is not allowed via this API version");
+        const TEXT: &str = "the legacy signerName is not allowed via this API version";
+        faults.tolerable("legacy signers", |faults| faults.invalid_text(&signer, TEXT));
     } else {
         validate_signer_name(&signer, faults);
     }
@@ -153,7 +156,7 @@ fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
     let mut seen: HashSet<&str> = HashSet::new();
     for condition in list.items() {
         let (kind, status) = (condition.get("type"), condition.get("status"));
-        faults.need_text(&kind);
+        faults.tolerable("conditions without a type", |faults| _ = faults.need_text(&kind));
         let allowed: &[&str] =
             if matches!(kind.text(), "Approved" | "Denied" | "Failed") { &["True"] } else { &["False", "True", "Unknown"] };
         faults.need_one_of(&status, allowed);
@@ -163,10 +166,11 @@ fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
             _ => "\0",
         };
         if seen.contains(other) {
-            faults.covered(|faults| faults.invalid_as(list, kind.text(), "Approved and Denied conditions are mutually exclusive"));
+            const TEXT: &str = "Approved and Denied conditions are mutually exclusive";
+            faults.covered(|faults| faults.tolerable("approved and denied", |faults| faults.invalid_as(list, kind.text(), TEXT)));
         }
         if !seen.insert(kind.text()) {
-            faults.duplicate_as(&kind, kind.text());
+            faults.tolerable("conditions twice", |faults| faults.duplicate_as(&kind, kind.text()));
         }
     }
     if seen.contains("Approved") && seen.contains("Denied") {

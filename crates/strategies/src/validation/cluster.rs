@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use object::field::Error;
 use serde_json::Value;
 
-use super::pods::{validate_overhead, validate_tolerations};
+use super::pods::{refuse_comparison, validate_overhead, validate_tolerations};
 use crate::check::{At, Faults, IMMUTABLE};
 use crate::go_json;
 use crate::metadata;
@@ -58,7 +58,7 @@ pub(crate) fn validate_runtime(class: &At<'_>, faults: &mut Faults) {
     validate_overhead(&overhead.with(&overhead.value["podFixed"]), faults);
     faults.labels(&class.get("scheduling").get("nodeSelector"));
     let tolerations = class.get("scheduling").get("tolerations");
-    validate_tolerations(&tolerations, faults);
+    validate_tolerations(&tolerations, refuse_comparison, faults);
     let mut seen = HashSet::new();
     for toleration in tolerations.items() {
         let key = ["key", "operator", "value", "effect"].map(|field| toleration.value[field].as_str().unwrap_or(""));

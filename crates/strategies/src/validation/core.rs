@@ -49,6 +49,7 @@ pub(crate) fn validate_namespace_update(subresource: &str, _: &At<'_>, new: &At<
         "status" if meta::deletion_timestamp(new.value).is_some() && phase != "Terminating" => {
             faults.invalid_text(&phase, "may only be 'Terminating' if `deletionTimestamp` is not empty");
         }
+        "" => validate_namespace(new, faults),
         "finalize" => {
             for finalizer in new.get("spec").get("finalizers").items() {
                 validate_finalizer(&finalizer, finalizer.text(), faults);
@@ -72,7 +73,7 @@ pub(crate) fn validate_template_update(_: &str, _: &At<'_>, new: &At<'_>, faults
 
 pub(crate) fn validate_controller(controller: &At<'_>, faults: &mut Faults) {
     let spec = controller.get("spec");
-    faults.later(|faults| {
+    faults.twice(|faults| {
         faults.not_negative(&spec.get("replicas"));
         faults.not_negative(&spec.get("minReadySeconds"));
     });

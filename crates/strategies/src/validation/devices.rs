@@ -11,7 +11,7 @@ use object::names;
 use serde_json::Value;
 
 use super::core::claims::validate_template_metadata;
-use super::pods::validate_node_selector;
+use super::pods::{is_extended, validate_node_selector};
 use crate::check::{At, Faults};
 use crate::row::NameRule;
 use crate::shapes;
@@ -52,6 +52,8 @@ fn validate_claim_status(old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
         validate_device_status(&device, &allocated, faults);
         if !seen.insert(DEVICE_KEYS.map(|key| device.get(key).text())) {
             let shown = go_json::compact("v1.AllocatedDeviceStatus", device.value);
+            let key = go_json::compact("SharedDeviceID", device.value);
+            faults.covered(|faults| faults.0.push(Error::duplicate(&device.path(), Value::Null).showing(key)));
             faults.later(|faults| faults.0.push(Error::duplicate(&device.path(), Value::Null).showing(shown)));
         }
     }
@@ -111,6 +113,7 @@ fn is_too_many(list: &At<'_>, max: usize, faults: &mut Faults) -> bool {
 fn validate_unique<'a>(list: &At<'a>, key: impl Fn(&At<'a>) -> &'a str, shown: impl Fn(&At<'a>) -> String, faults: &mut Faults) {
     let mut seen = HashSet::new();
     for item in list.items().filter(|item| !seen.insert(key(item))) {
+        faults.covered(|faults| faults.duplicate_as(&item, key(&item)));
         faults.later(|faults| faults.0.push(Error::duplicate(&item.path(), Value::Null).showing(shown(&item))));
     }
 }
@@ -336,6 +339,9 @@ pub(crate) fn validate_class(class: &At<'_>, faults: &mut Faults) {
     }
     let name = spec.get("extendedResourceName");
     if name.is_set() {
+        if !is_extended(name.text()) {
+            faults.covered(|faults| faults.invalid_text(&name, "must be a valid extended resource name"));
+        }
         faults.later(|faults| {
             if !name.text().contains('/') {
                 faults.invalid_text(&name, "a name must be a domain-prefixed path, such as 'example.com/my-prop'");
@@ -372,9 +378,7 @@ fn validate_taint(taint: &At<'_>, faults: &mut Faults) {
     if value.has_text() {
         label_value(&value, faults);
     }
-    if faults.need_text_later(&effect) {
-        validate_effect(&effect, faults);
-    }
+    faults.later(|faults| faults.need_one_of(&effect, EFFECTS));
 }
 
 pub(crate) fn validate_taint_rule(rule: &At<'_>, faults: &mut Faults) {

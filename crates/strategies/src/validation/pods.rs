@@ -22,9 +22,9 @@ use serde_json::Value;
 use crate::check::{At, Faults};
 
 pub(crate) use annotations::APP_ARMOR;
-pub(crate) use placement::{EFFECTS, validate_node_selector, validate_tolerations};
+pub(crate) use placement::{EFFECTS, refuse_comparison, validate_node_selector, validate_tolerations};
 pub(crate) use resources::{
-    is_huge_pages, is_quota_name, quantity, validate_amount, validate_container_name, validate_name, validate_overhead,
+    is_extended, is_huge_pages, is_quota_name, quantity, validate_amount, validate_container_name, validate_name, validate_overhead,
 };
 pub(crate) use security::APP_ARMOR_PROFILE_MAX;
 pub(crate) use spec::{validate, validate_spec};
@@ -33,11 +33,20 @@ pub(crate) use volumes::validate_host_path;
 
 /// A template in whatever holds one. Upstream's paths of labels and annotations leave `metadata` out.
 pub(crate) fn validate_template(template: &At<'_>, faults: &mut Faults) {
+    validate_template_metadata(template, faults);
+    validate_template_spec(template, faults);
+}
+
+pub(crate) fn validate_template_metadata(template: &At<'_>, faults: &mut Faults) {
     let (metadata, spec) = (template.get("metadata"), template.get("spec"));
     let aside = |name: &'static str| template.named(name).with(&metadata.value[name]);
     faults.labels(&aside("labels"));
     faults.annotations(&aside("annotations"));
     annotations::validate(&aside("annotations"), &spec, faults);
+}
+
+pub(crate) fn validate_template_spec(template: &At<'_>, faults: &mut Faults) {
+    let spec = template.get("spec");
     validate_spec(&spec, None, faults);
     annotations::validate_seccomp_match(template, faults);
     annotations::validate_app_armor_match(template, faults);

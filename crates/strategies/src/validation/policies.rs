@@ -77,10 +77,11 @@ fn validate_block(block: &At<'_>, faults: &mut Faults) {
     if !faults.need_text_later(&range) {
         return;
     }
-    shapes::cidr(&range, faults);
+    let name = |range: &At<'_>| format!("ranges {}", range.value);
+    faults.tolerable(name(&range), |faults| shapes::cidr(&range, faults));
     let Some(whole) = shapes::parse_range_sloppily(range.text()) else { return };
     for except in block.get("except").items() {
-        shapes::cidr(&except, faults);
+        faults.tolerable(name(&except), |faults| shapes::cidr(&except, faults));
         let is_inside = |part: &Cidr| part.is_ipv4() == whole.is_ipv4() && whole.contains(part.network()) && whole.prefix() < part.prefix();
         if shapes::parse_range_sloppily(except.text()).is_some_and(|part| !is_inside(&part)) {
             faults.invalid_text(&except, "must be a strict subset of `cidr`");

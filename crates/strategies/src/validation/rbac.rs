@@ -26,7 +26,7 @@ pub(crate) fn validate_cluster_role(role: &At<'_>, faults: &mut Faults) {
     }
     for selector in selectors.items() {
         let before = faults.0.len();
-        faults.selector(&selector);
+        faults.selector_tolerably(&selector);
         if faults.0.len() > before {
             faults.invalid_as(&selector, serde_json::Value::Null, "invalid label selector.");
         }
@@ -42,7 +42,8 @@ fn validate_rules(role: &At<'_>, is_namespaced: bool, faults: &mut Faults) {
     for rule in role.get("rules").items() {
         let (verbs, urls) = (rule.get("verbs"), rule.get("nonResourceURLs"));
         if verbs.is_empty() {
-            faults.twice(|faults| faults.required(&verbs, ""));
+            faults.covered(|faults| faults.required(&verbs, "verbs must contain at least one value"));
+            faults.later(|faults| faults.required(&verbs, ""));
         }
         let parts = ["apiGroups", "resources", "resourceNames"].map(|field| rule.get(field));
         if !urls.is_empty() {

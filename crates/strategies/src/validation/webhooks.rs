@@ -14,6 +14,8 @@ pub(super) const MATCH_POLICIES: &[&str] = &["Equivalent", "Exact"];
 pub(super) const REINVOCATIONS: &[&str] = &["IfNeeded", "Never"];
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const NO_SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun"];
+/// Those that webhooks once could have.
+const SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun", "Some", "Unknown"];
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 pub(crate) fn validate(configuration: &At<'_>, faults: &mut Faults) {
@@ -23,7 +25,7 @@ pub(crate) fn validate(configuration: &At<'_>, faults: &mut Faults) {
         validate_versions(&hook.get("admissionReviewVersions"), faults);
         let name = hook.get("name");
         if name.has_text() && !seen.insert(name.text()) {
-            faults.duplicate_as(&name, name.text());
+            faults.tolerable("names of webhooks", |faults| faults.duplicate_as(&name, name.text()));
         }
     }
 }
@@ -41,19 +43,23 @@ fn validate_hook(hook: &At<'_>, faults: &mut Faults) {
     faults.one_of(&hook.get("failurePolicy"), FAILURE_POLICIES);
     faults.one_of(&hook.get("matchPolicy"), MATCH_POLICIES);
     let (effects, timeout) = (hook.get("sideEffects"), hook.get("timeoutSeconds"));
-    if effects.is_set() {
-        faults.one_of(&effects, NO_SIDE_EFFECTS);
-    } else {
-        faults.required(&effects, format!("must specify one of {}", NO_SIDE_EFFECTS.join(", ")));
-    }
+    let effects_of = |faults: &mut Faults, supported: &[&str]| {
+        if effects.is_set() {
+            faults.one_of(&effects, supported);
+        } else {
+            faults.required(&effects, format!("must specify one of {}", supported.join(", ")));
+        }
+    };
+    faults.tolerable_but("side effects", |faults| effects_of(faults, NO_SIDE_EFFECTS), |faults| effects_of(faults, SIDE_EFFECTS));
     if timeout.is_set() && !(1..=30).contains(&timeout.int()) {
         faults.invalid_int(&timeout, "the timeout value must be between 1 and 30 seconds");
     }
-    faults.selector(&hook.get("namespaceSelector"));
-    faults.selector(&hook.get("objectSelector"));
+    faults.selector_tolerably(&hook.get("namespaceSelector"));
+    faults.selector_tolerably(&hook.get("objectSelector"));
     faults.one_of(&hook.get("reinvocationPolicy"), REINVOCATIONS);
     validate_client(&hook.get("clientConfig"), faults);
-    validate_conditions(&hook.get("matchConditions"), faults);
+    let conditions = hook.get("matchConditions");
+    faults.unless_kept(&conditions, |faults| validate_conditions(&conditions, faults));
 }
 
 /// Where a webhook is, here and of a resource definition's conversion.
@@ -139,7 +145,7 @@ pub(super) fn validate_versions(list: &At<'_>, faults: &mut Faults) {
         faults.each(&version, names::dns1035_faults(version.text()));
     }
     if !REVIEW_VERSIONS.iter().any(|version| seen.contains(version)) {
-        faults.invalid(list, format!("must include at least one of {accepted}"));
+        faults.tolerable("review versions", |faults| faults.invalid(list, format!("must include at least one of {accepted}")));
     }
 }
 

@@ -48,6 +48,22 @@ impl Put {
         }
     }
 
+    /// Whether the items of lists on the way are there.
+    pub(super) fn has_way(&self, object: &Value) -> bool {
+        let mut place = object;
+        self.at.iter().all(|step| match step {
+            Value::String(field) => {
+                place = &place[field.as_str()];
+                true
+            }
+            index => {
+                let item = index.as_u64().and_then(|index| place.get(usize::try_from(index).ok()?));
+                place = item.unwrap_or(&Value::Null);
+                item.is_some()
+            }
+        })
+    }
+
     pub(super) fn to_value(&self) -> Value {
         match &self.value {
             Some(value) => json!({"at": self.at, "put": value}),

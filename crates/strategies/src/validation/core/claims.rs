@@ -118,7 +118,12 @@ fn validate_sources(spec: &At<'_>, faults: &mut Faults) {
 pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     match subresource {
         "" => validate_change(old, new, faults),
-        "status" => validate_status(new, faults),
+        "status" => {
+            if new.get("spec").get("accessModes").is_empty() {
+                faults.required(&new.get("spec").renamed("Spec").get("accessModes"), "");
+            }
+            validate_status(new, faults);
+        }
         _ => {}
     }
 }

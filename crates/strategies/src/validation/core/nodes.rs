@@ -77,7 +77,7 @@ fn validate_features(list: &At<'_>, faults: &mut Faults) {
     }
 }
 
-pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
+pub(crate) fn validate_update(subresource: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
     validate_resources(new, faults);
     validate_features(&new.get("status").get("declaredFeatures"), faults);
     let mut seen = HashSet::new();
@@ -89,7 +89,9 @@ pub(crate) fn validate_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut 
     }
     let (before, after) = (old.get("spec"), new.get("spec"));
     let (was, is) = (before.get("podCIDRs"), after.get("podCIDRs"));
-    validate_ranges(&is, faults);
+    if subresource.is_empty() {
+        validate_ranges(&is, faults);
+    }
     if !was.is_empty() && was.list() != is.list() {
         faults.forbidden(&is, "node updates may not change podCIDR except from \"\" to valid");
     }

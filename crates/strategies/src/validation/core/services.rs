@@ -72,7 +72,7 @@ fn validate_all(service: &Service<'_>, faults: &mut Faults) {
     validate_affinity(spec, faults);
     for ip in spec.get("externalIPs").items() {
         let before = faults.0.len();
-        shapes::ip(&ip, faults);
+        faults.tolerable_but(format!("externalIPs {}", ip.value), |faults| shapes::ip(&ip, faults), |faults| validate_end(&ip, faults));
         if faults.0.len() == before {
             validate_end(&ip, faults);
         }
@@ -246,7 +246,7 @@ fn validate_source_ranges(service: &Service<'_>, faults: &mut Faults) {
         }
         for range in shown.items() {
             let trimmed = Value::from(range.text().trim());
-            shapes::cidr(&range.with(&trimmed), faults);
+            faults.tolerable(format!("source ranges {trimmed}"), |faults| shapes::cidr(&range.with(&trimmed), faults));
         }
     } else if annotation.is_set() {
         if !service.is_load_balancer() {
@@ -391,7 +391,7 @@ fn validate_ingress_points(status: &At<'_>, faults: &mut Faults) {
     for point in status.get("ingress").items() {
         let (ip, mode, host) = (point.get("ip"), point.get("ipMode"), point.get("hostname"));
         if ip.has_text() {
-            shapes::ip(&ip, faults);
+            faults.tolerable(format!("ingress points {}", ip.value), |faults| shapes::ip(&ip, faults));
         }
         match (mode.is_set(), ip.has_text()) {
             (false, true) => faults.required(&mode, "must be specified when `ip` is set"),

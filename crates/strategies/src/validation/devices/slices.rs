@@ -179,6 +179,7 @@ fn validate_device_nodes(device: &At<'_>, is_per_device: bool, faults: &mut Faul
 /// One value of one of several types. Lists of values are behind a gate that is closed.
 fn validate_attribute(attribute: &At<'_>, faults: &mut Faults) {
     const LEN_MAX: usize = 64;
+    const ONE: &str = "exactly one value must be specified";
     const TYPES: [&str; 8] = ["int", "bool", "string", "version", "ints", "bools", "strings", "versions"];
     let (text, version) = (attribute.get("string"), attribute.get("version"));
     if version.is_set() && !shapes::is_semantic_version(version.text()) {
@@ -190,11 +191,17 @@ fn validate_attribute(attribute: &At<'_>, faults: &mut Faults) {
     let set: Vec<&str> = TYPES.into_iter().filter(|field| attribute.get(field).is_set()).collect();
     let all = TYPES.map(|field| format!("`{field}`")).join(", ");
     match set.len() {
-        0 => faults.later(|faults| faults.invalid_as(attribute, "", format!("must specify one of: {all}"))),
+        0 => {
+            faults.covered(|faults| faults.invalid_as(attribute, "", ONE));
+            faults.later(|faults| faults.invalid_as(attribute, "", format!("must specify one of: {all}")));
+        }
         1 => {}
-        _ => faults.later(|faults| {
-            faults.invalid_as(attribute, format!("{{{}}}", set.join(", ")), format!("must specify exactly one of: {all}"));
-        }),
+        _ => {
+            faults.covered(|faults| faults.invalid_go(attribute, "DeviceAttribute", attribute.value, ONE));
+            faults.later(|faults| {
+                faults.invalid_as(attribute, format!("{{{}}}", set.join(", ")), format!("must specify exactly one of: {all}"));
+            });
+        }
     }
 }
 

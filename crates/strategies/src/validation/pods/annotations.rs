@@ -44,7 +44,7 @@ fn validate_tolerations(annotations: &At<'_>, faults: &mut Faults) {
         Err(e) => faults.invalid_as(annotations, TOLERATIONS, e.to_string()),
         Ok(list) => {
             let mut found = Faults::default();
-            placement::validate_tolerations(&At::root(&list), &mut found);
+            placement::validate_tolerations(&At::root(&list), placement::refuse_comparison, &mut found);
             let root = annotations.named(TOLERATIONS).path();
             faults
                 .0

@@ -1,6 +1,7 @@
 //! Where a pod may go: affinities, tolerations, spreading.
 
 use std::collections::HashSet;
+use std::num::IntErrorKind;
 
 use object::names;
 
@@ -68,7 +69,7 @@ fn validate_expression(requirement: &At<'_>, checks_values: bool, faults: &mut F
     }
     faults.qualified_name(&requirement.get("key"));
     for value in values.items().filter(|_| checks_values) {
-        faults.each(&value, names::label_value_faults(value.text()));
+        faults.tolerable("values of node selectors", |faults| faults.each(&value, names::label_value_faults(value.text())));
     }
 }
 
@@ -132,7 +133,10 @@ fn validate_keys(term: &At<'_>, faults: &mut Faults) {
     }
 }
 
-pub(crate) fn validate_tolerations(list: &At<'_>, faults: &mut Faults) {
+/// How a toleration that compares numbers is taken.
+type Compare = fn(&At<'_>, &mut Faults);
+
+pub(crate) fn validate_tolerations(list: &At<'_>, compare: Compare, faults: &mut Faults) {
     for toleration in list.items() {
         let (key, operator, effect) = (toleration.get("key"), toleration.get("operator"), toleration.get("effect"));
         if key.has_text() {
@@ -154,12 +158,39 @@ pub(crate) fn validate_tolerations(list: &At<'_>, faults: &mut Faults) {
             }
             "Exists" if !value.is_empty() => faults.invalid_as(&operator, value, "value must be empty when `operator` is 'Exists'"),
             "Exists" => {}
-            "Lt" | "Gt" => faults.not_supported(&operator, &["Equal", "Exists", "Lt", "Gt"]),
+            "Lt" | "Gt" => compare(&toleration, faults),
             _ => faults.not_supported(&operator, &["Equal", "Exists"]),
         }
         if effect.has_text() {
             faults.one_of(&effect, EFFECTS);
         }
+    }
+}
+
+pub(crate) fn refuse_comparison(toleration: &At<'_>, faults: &mut Faults) {
+    faults.not_supported(&toleration.get("operator"), &["Equal", "Exists", "Lt", "Gt"]);
+}
+
+/// Pods keep what was let in while its gate was open.
+pub(super) fn keep_comparison(toleration: &At<'_>, faults: &mut Faults) {
+    let milder = |faults: &mut Faults| validate_number(&toleration.get("value"), faults);
+    faults.tolerable_but("comparing tolerations", |faults| refuse_comparison(toleration, faults), milder);
+}
+
+/// An integer as a person would write it, that Go can read.
+fn validate_number(at: &At<'_>, faults: &mut Faults) {
+    let text = at.text();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = digits.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !digits.starts_with('0'));
+    if text.is_empty() {
+        faults.invalid_text(at, "must be non-empty");
+    } else if digits.is_empty() || !is_plain {
+        faults.invalid_text(at, "must be a valid decimal integer in canonical form");
+    }
+    if let Err(e) = text.parse::<i64>() {
+        let is_range = matches!(e.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow);
+        let what = if is_range { "value out of range" } else { "invalid syntax" };
+        faults.invalid_text(at, format!("strconv.ParseInt: parsing {text:?}: {what}"));
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn validate_spec(spec: &At<'_>, metadata: Option<&Value>, faults: &mu
     validate_host_users(spec, faults);
     validate_host_name(spec, faults);
     validate_names(spec, faults);
-    placement::validate_tolerations(&spec.get("tolerations"), faults);
+    placement::validate_tolerations(&spec.get("tolerations"), placement::keep_comparison, faults);
     validate_host_aliases(&spec.get("hostAliases"), faults);
     validate_classes(spec, faults);
     windows::validate_os(spec, faults);

@@ -216,7 +216,7 @@ fn validate_addresses(status: &At<'_>, one: &'static str, many: &'static str, fa
     }
     for address in list.items() {
         let text = address.get("ip");
-        shapes::ip(&address.with(text.value), faults);
+        faults.tolerable(format!("{many} {}", text.text()), |faults| shapes::ip(&address.with(text.value), faults));
     }
     let families: HashSet<bool> = list.items().map(|address| shapes::is_ipv6(address.get("ip").text())).collect();
     let go_type = if is_host { "HostIP" } else { "PodIP" };

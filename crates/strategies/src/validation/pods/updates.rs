@@ -120,7 +120,7 @@ fn validate_tolerations(before: &At<'_>, after: &At<'_>, faults: &mut Faults) {
     for _ in before.list().iter().filter(|old| !kept.contains(&without_seconds(old))) {
         faults.forbidden(after, "existing toleration can not be modified except its tolerationSeconds");
     }
-    faults.only_written(|faults| placement::validate_tolerations(after, faults));
+    faults.only_written(|faults| placement::validate_tolerations(after, placement::keep_comparison, faults));
 }
 
 /// A pod that is not yet to be scheduled may be narrowed to fewer nodes.
