@@ -155,6 +155,9 @@ pub(crate) fn patch(kind: PatchKind, body: &[u8], validation: &FieldValidation) 
 
 /// Keys that stand twice are told or refused before anything is merged.
 fn applied(body: &[u8], validation: &FieldValidation) -> Result<Patch, Status> {
+    if let Some(tree) = plain_json(body) {
+        return Ok(Patch { kind: PatchKind::Apply, tree, faults: Vec::new(), refusal: None });
+    }
     let tree = yaml(body).map_err(|e| Status::bad_request(format!("error decoding patch: error converting YAML to JSON: yaml: {e}")))?;
     if !tree.is_null() && !tree.is_object() {
         let found = codec::json::kind_of(&tree);
@@ -198,13 +201,16 @@ pub(crate) fn delete_options(catalog: &Catalog, kind: &GroupVersionKind, format:
 
 /// JSON is YAML, and what programs send as YAML mostly is JSON, which is read far faster.
 fn yaml(body: &[u8]) -> Result<Value, String> {
-    if body.first() == Some(&b'{')
-        && let Ok(parsed) = codec::json::parse(body)
-        && parsed.duplicates.is_empty()
-    {
-        return Ok(parsed.value);
+    if let Some(tree) = plain_json(body) {
+        return Ok(tree);
     }
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
     // Upstream reads the first document and leaves what follows.
     codec::yaml::documents(text).next().unwrap_or(Ok(Value::Null)).map_err(|e| e.to_string())
+}
+
+/// An object in JSON without a key that stands twice, as clients send most YAML.
+fn plain_json(body: &[u8]) -> Option<Value> {
+    let parsed = body.starts_with(b"{").then(|| codec::json::parse(body).ok()).flatten()?;
+    parsed.duplicates.is_empty().then_some(parsed.value)
 }

@@ -195,7 +195,7 @@ impl Registry {
         warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
         services::strip(request, &mut new);
         let written = |answer| Some(Written { answer, is_new: false, warnings });
-        if is_same(old, &mut new) {
+        if is_same(old, &new) {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));
         }
         if plan.options.is_dry_run() {
@@ -314,35 +314,24 @@ fn is_ready_to_go(request: &Request, object: &Value) -> bool {
 }
 
 /// Nothing changed, or only the times in managedFields: upstream then writes nothing, so that a repeated apply costs no revision.
-fn is_same(old: &Value, new: &mut Value) -> bool {
-    match old["metadata"]["resourceVersion"].as_str() {
-        Some(version) => meta::set(new, "resourceVersion", version),
-        None => meta::unset(new, "resourceVersion"),
-    }
-    if old == new {
-        return true;
-    }
-    let (before, after) = (&old["metadata"]["managedFields"], &new["metadata"]["managedFields"]);
-    if !is_same_but_times(before, after) {
-        return false;
-    }
-    let kept = before.clone();
-    let changed = std::mem::replace(&mut new["metadata"]["managedFields"], kept);
-    if old == new {
-        return true;
-    }
-    new["metadata"]["managedFields"] = changed;
-    false
+fn is_same(old: &Value, new: &Value) -> bool {
+    is_same_but("metadata", old, new, &|old, new| is_same_but("managedFields", old, new, &are_same_but_times))
 }
 
-fn is_same_but_times(before: &Value, after: &Value) -> bool {
+/// All other members are equal, and the two of this name pass for it.
+fn is_same_but(member: &str, old: &Value, new: &Value, passes: &dyn Fn(&Value, &Value) -> bool) -> bool {
+    others(old, member).eq(others(new, member)) && passes(&old[member], &new[member])
+}
+
+fn others<'a>(object: &'a Value, member: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    object.as_object().into_iter().flatten().filter(move |(name, _)| *name != member)
+}
+
+fn are_same_but_times(before: &Value, after: &Value) -> bool {
     let (Some(before), Some(after)) = (before.as_array(), after.as_array()) else {
-        return false;
+        return before == after;
     };
-    let members = |entry: &Value| -> Vec<Value> {
-        ["manager", "operation", "apiVersion", "fieldsType", "fieldsV1", "subresource"].iter().map(|m| entry[*m].clone()).collect()
-    };
-    before.len() == after.len() && before.iter().zip(after).all(|(b, a)| members(b) == members(a))
+    before.len() == after.len() && before.iter().zip(after).all(|(old, new)| is_same_but("time", old, new, &|_, _| true))
 }
 
 pub(crate) fn refuse(request: &Request, object: &Value, found: &[field::Error]) -> Result<(), Status> {

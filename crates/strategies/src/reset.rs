@@ -97,8 +97,8 @@ fn keep_all_but_status(row: &Row, old: &Value, new: &mut Value) {
 
 fn is_changed(pointer: &str, old: &Value, new: &Value) -> bool {
     if pointer != "*" {
-        let at = |object: &'_ Value| object.pointer(pointer).cloned().unwrap_or_default();
-        return !is_semantically_equal(&at(old), &at(new));
+        let (old, new) = (old.pointer(pointer), new.pointer(pointer));
+        return !is_semantically_equal(old.unwrap_or(&Value::Null), new.unwrap_or(&Value::Null));
     }
     let is_counted = |key: &str| !matches!(key, "metadata" | "status" | "kind" | "apiVersion");
     let differs = |a: &Value, b: &Value| {
