@@ -98,8 +98,11 @@ impl ApiServer {
             }
             ("scale", "patch") => {
                 let (patch, options) = read_patch(call).await?;
-                let written = self.registry.patch_scale(&request(call, target), &patch, &options).await?;
-                self.written(call, target, written, patch.faults)
+                let mut warnings = Vec::new();
+                match self.registry.patch_scale(&request(call, target), &patch, &options, &mut warnings).await {
+                    Ok(written) => self.written(call, target, written, warnings),
+                    Err(status) => refused(call, status, &warnings),
+                }
             }
             ("binding", "create") => self.bind(call, target, part).await,
             ("eviction", "create") => {

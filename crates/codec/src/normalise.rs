@@ -226,7 +226,8 @@ fn walk_struct(catalog: &Catalog, ty: &Type, map: &mut Map<String, Value>) -> Re
 /// Whether Go's encoder skips the field, or writes null in its stead.
 fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
     let is_empty_container = match (&field.shape, value) {
-        (Shape::List(_), Value::Array(items)) => items.is_empty(),
+        // An empty list of field managers is no empty value: it resets them.
+        (Shape::List(_), Value::Array(items)) => items.is_empty() && field.name != "managedFields",
         (Shape::Map(_), Value::Object(map)) => map.is_empty(),
         _ => false,
     };

@@ -6,6 +6,7 @@ mod fields;
 mod formats;
 mod life;
 mod lists;
+mod managers;
 mod ownership;
 mod patches;
 mod reviews;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Story> {
         lists::stories(),
         patches::stories(),
         ownership::stories(),
+        managers::stories(),
         subresources::stories(),
         reviews::stories(),
         formats::stories(),

@@ -229,7 +229,8 @@ impl<'t> Walk<'_, 't> {
 
     /// Some lists are sorted. Their items' fields have no order, so it is made the same.
     fn array(&mut self) {
-        let is_unordered = self.keys.last().is_some_and(|key| UNORDERED.contains(&key.as_str()));
+        let is_causes = self.keys.last().is_some_and(|key| key == "causes");
+        let is_unordered = is_causes || self.keys.last().is_some_and(|key| UNORDERED.contains(&key.as_str()));
         self.take(1);
         self.blank();
         let begin = self.out.len();
@@ -249,7 +250,14 @@ impl<'t> Walk<'_, 't> {
                 self.blank();
             }
         }
-        items.sort();
+        if !is_causes {
+            items.sort();
+        } else if items.iter().all(|item| item.contains("FieldManagerConflict")) {
+            // Upstream names managers in any order, and the fields of each in theirs.
+            items.sort_by_cached_key(|item| {
+                serde_json::from_str::<Value>(item).map_or_else(|_| String::new(), |cause| cause["message"].to_string())
+            });
+        }
         self.out.push_str(&items.join(","));
         self.take(1);
     }

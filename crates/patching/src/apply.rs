@@ -1,15 +1,17 @@
 //! Server-side apply and the tracking of field ownership (`metadata.managedFields`) on every other write.
 //!
 //! Upstream: `sigs.k8s.io/structured-merge-diff` v6 and `apimachinery/pkg/util/managedfields`. `set` holds field sets, `schema` says how a
-//! value merges, `compare`, `merge` and `remove` walk values, `managers` reads and writes the entries; this file is the order of things.
+//! value merges, `compare`, `merge`, `prune` and `remove` walk values, `managers` reads and writes the entries, `scale` carries them to
+//! a view of an object and back; this file is the order of things.
 //!
 //! Not here: defaulting of the result and strict reading of the configuration, which callers do after and before.
-//! An entry written for another version of the kind is read as if it were of this one.
 
 mod compare;
 mod managers;
 mod merge;
+mod prune;
 mod remove;
+mod scale;
 mod schema;
 mod set;
 mod typed;
@@ -17,6 +19,7 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -26,20 +29,66 @@ use object::status::Status;
 use serde_json::{Map, Value, json};
 
 use compare::Comparison;
-use managers::{Managed, ManagerId};
+use managers::{Changes, Managed, ManagerId};
 use schema::Schema;
-use set::FieldSet;
+
+pub use scale::{parent_managers, scale_managers};
 
 /// Who writes, through what, and when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Writer<'a> {
     /// Empty is `unknown`.
     pub manager: &'a str,
     pub subresource: &'a str,
     pub api_version: &'a str,
+    pub versions: &'a dyn Versions,
     pub now: Timestamp,
     /// Dotted paths that this write cannot set, so that nobody comes to own them by it (`status`).
     pub reset: &'a [&'a str],
+}
+
+/// The versions of a kind in which managers may speak of its objects.
+pub trait Versions {
+    /// An object of one version in another; `None` when there is none of that name.
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Converted>;
+}
+
+/// A kind of one version.
+pub struct OneVersion;
+
+impl Versions for OneVersion {
+    fn convert(&self, _: &Value, _: &str, _: &str) -> Option<Converted> {
+        None
+    }
+}
+
+pub enum Converted {
+    /// Both versions have the same fields.
+    Alike,
+    Other(TypeId, Value),
+}
+
+/// An object in a version of its kind.
+#[derive(Clone)]
+struct Versioned<'a> {
+    schema: Schema<'a>,
+    api_version: Cow<'a, str>,
+    object: Cow<'a, Value>,
+}
+
+impl<'a> Versioned<'a> {
+    /// The same in another version, if there is one of that name.
+    fn in_version(&self, writer: &Writer<'_>, api_version: &str) -> Option<Versioned<'a>> {
+        if api_version == self.api_version {
+            return Some(self.clone());
+        }
+        let converted = writer.versions.convert(&self.object, &self.api_version, api_version)?;
+        let api_version = Cow::Owned(api_version.to_owned());
+        Some(match converted {
+            Converted::Alike => Versioned { api_version, ..self.clone() },
+            Converted::Other(type_id, object) => Versioned { schema: self.schema.of(type_id), api_version, object: Cow::Owned(object) },
+        })
+    }
 }
 
 /// Upstream: entries for updates are joined beyond this number.
@@ -57,15 +106,15 @@ pub fn track(catalog: &Catalog, type_id: TypeId, before: Option<&Value>, after: 
     if managed.is_empty() && before.is_some_and(|b| !meta::uid(b).is_empty()) {
         return;
     }
-    let empty;
-    let before = match before {
-        Some(before) => before,
-        None => {
-            empty = schema.zero();
-            &empty
+    // Upstream: what it cannot read changes nobody's fields.
+    if !schema.has_keys(after) || before.is_some_and(|before| !schema.has_keys(before)) {
+        if let Some(kept) = before.map(|before| &before["metadata"]["managedFields"]).filter(|kept| !kept.is_null()) {
+            meta::set(after, "managedFields", kept.clone());
         }
-    };
-    track_update(&schema, before, after, &mut managed, writer, writer.manager);
+        return;
+    }
+    let before = before.map_or_else(|| Cow::Owned(schema.zero()), Cow::Borrowed);
+    track_update(schema, &before, after, &mut managed, writer);
     managed.write(after);
 }
 
@@ -85,34 +134,28 @@ fn known_managers(before: Option<&Value>, after: &Value, writer: &Writer<'_>) ->
 }
 
 /// What changed goes to the writer and from everybody else; what went is nobody's.
-fn track_update(schema: &Schema<'_>, before: &Value, after: &Value, managed: &mut Managed, writer: &Writer<'_>, manager: &str) {
-    let comparison = compare::objects(schema, before, after).without(&FieldSet::of_paths(writer.reset));
-    let changed = comparison.modified.union(&comparison.added);
-    managed.take_from_all(None, &changed, &comparison.removed);
-    let own = changed.difference(&stripped());
-    if !own.is_empty() {
-        let id = ManagerId::update(manager, writer.api_version, writer.subresource);
-        managed.add(id, own, writer.api_version, writer.now);
-    }
+fn track_update(schema: Schema<'_>, before: &Value, after: &Value, managed: &mut Managed, writer: &Writer<'_>) {
+    let mut changes = changes(schema, before, after, managed, None, writer);
+    managed.take_from_all(None, &changes);
+    let own = changes.remove(writer.api_version).unwrap_or_default().changed;
+    managed.add(ManagerId::update(writer.manager, writer.api_version, writer.subresource), own, writer.api_version, writer.now);
     managed.cap_updates(UPDATE_MANAGERS_MAX);
 }
 
-/// Fields that nobody owns.
-fn stripped() -> FieldSet {
-    FieldSet::of_paths(&[
-        "apiVersion",
-        "kind",
-        "metadata",
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.creationTimestamp",
-        "metadata.selfLink",
-        "metadata.uid",
-        "metadata.clusterName",
-        "metadata.generation",
-        "metadata.managedFields",
-        "metadata.resourceVersion",
-    ])
+/// What changes, in the writer's version and in those of all others that own something.
+fn changes(schema: Schema<'_>, before: &Value, after: &Value, managed: &Managed, own: Option<&ManagerId>, writer: &Writer<'_>) -> Changes {
+    let versioned = |object| Versioned { schema, api_version: Cow::Borrowed(writer.api_version), object: Cow::Borrowed(object) };
+    let (before, after) = (versioned(before), versioned(after));
+    let in_version = |api_version: &str| {
+        let (before, after) = (before.in_version(writer, api_version)?, after.in_version(writer, api_version)?);
+        let Comparison { mut changed, mut removed } = compare::objects(&after.schema, &before.object, &after.object);
+        changed.cut(writer.reset);
+        removed.cut(writer.reset);
+        Some((api_version.to_owned(), Comparison { changed, removed }))
+    };
+    let mut versions = managed.versions(own);
+    versions.insert(writer.api_version);
+    versions.into_iter().filter_map(in_version).collect()
 }
 
 /// The object that applying `config` makes of `live` (`None` when it does not exist), its `managedFields` written.
@@ -125,120 +168,86 @@ pub fn apply(
     force: bool,
 ) -> Result<Value, ApplyError> {
     let schema = Schema::new(catalog, type_id);
-    check_typed(&schema, config)?;
-    let made;
-    let live = match live {
-        Some(live) => live,
-        None => {
-            let mut zero = schema.zero();
-            zero["apiVersion"] = config["apiVersion"].clone();
-            zero["kind"] = config["kind"].clone();
-            made = zero;
-            &made
-        }
-    };
+    let mut wanted = typed::checked(&schema, config).map_err(|text| ApplyError::untyped("patch", config, &text))?;
+    wanted.cut(writer.reset);
+    let live = live.map_or_else(|| Cow::Owned(new_object(&schema, config)), Cow::Borrowed);
+    let live: &Value = &live;
+    if !schema.has_keys(live) {
+        let text = typed::checked(&schema, live).err().unwrap_or_default();
+        return Err(ApplyError::untyped("live", live, &text));
+    }
     let mut managed = Managed::read(&live["metadata"]["managedFields"])
         .map_err(|e| ApplyError::Untyped(format!("failed to decode managed fields: {e}")))?;
     if managed.is_empty() {
-        track_update(&schema, &schema.zero(), live, &mut managed, &Writer { subresource: "", reset: &[], ..*writer }, BEFORE_FIRST_APPLY);
+        track_update(schema, &schema.zero(), live, &mut managed, &Writer { manager: BEFORE_FIRST_APPLY, ..*writer });
     }
-    let attempt = |managed: Managed, force: bool| apply_once(&schema, live, config, managed, writer, force);
-    let result = match attempt(managed.clone(), force) {
-        Err(ApplyError::Conflicts(conflicts)) if writer.manager == "kubectl" => {
-            match conflicts_beyond_last_applied(&schema, live, conflicts, writer) {
-                left if left.is_empty() => attempt(managed, true),
-                left => Err(ApplyError::Conflicts(left)),
-            }
-        }
-        result => result,
-    };
-    let mut result = result?;
-    if writer.manager == "kubectl" && meta::annotation(&result, LAST_APPLIED).is_some_and(|text| !text.is_empty()) {
-        write_last_applied(&mut result, config);
-    }
-    Ok(result)
-}
-
-fn check_typed(schema: &Schema<'_>, config: &Value) -> Result<(), ApplyError> {
-    let faults = typed::faults(schema, config);
-    let text = match faults.as_slice() {
-        [] => return Ok(()),
-        [only] => only.clone(),
-        several => format!("errors:\n{}", several.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n")),
-    };
-    // Upstream: an untyped object's kind is shown with its group, also when that is empty.
-    let kind = meta::kind(config);
-    let kind = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
-    let (namespace, name) = (meta::namespace(config), meta::name(config));
-    Err(ApplyError::Untyped(format!("failed to create typed patch object ({namespace}/{name}; {kind}): {text}")))
-}
-
-fn apply_once(
-    schema: &Schema<'_>,
-    live: &Value,
-    config: &Value,
-    mut managed: Managed,
-    writer: &Writer<'_>,
-    force: bool,
-) -> Result<Value, ApplyError> {
-    let reset = FieldSet::of_paths(writer.reset);
     let id = ManagerId::apply(writer.manager, writer.subresource);
-    let last = managed.set(&id).cloned();
-    let wanted = typed::field_set(schema, config).without(&reset);
-    managed.replace(id.clone(), wanted.clone(), writer.api_version);
-    let mut merged = merge::objects(schema, live, config);
-    if let Some(last) = last.filter(|last| !last.difference(&wanted).is_empty()) {
-        prune(schema, &mut merged, &managed, &last);
+    let last = managed.replace(id.clone(), wanted, writer.api_version);
+    let mut merged = without_managers(live);
+    merge::objects(&schema, &mut merged, config);
+    if let Some(last) = last {
+        merged = prune::objects(schema, merged, &managed, &id, &last, writer);
     }
-    let comparison = compare::objects(schema, live, &merged).without(&reset);
-    settle(&mut managed, &id, &comparison, force)?;
-    managed.strip(&id, &stripped());
-    if merged != *live {
+    let changes = changes(schema, live, &merged, &managed, Some(&id), writer);
+    if !force {
+        refuse_conflicts(schema, live, managed.conflicts(&id, &changes), writer)?;
+    }
+    managed.take_from_all(Some(&id), &changes);
+    if !is_same_but_managers(live, &merged) {
         managed.stamp(&id, writer.now);
     }
+    managed.strip(&id);
     managed.write(&mut merged);
+    if writer.manager == "kubectl" && meta::annotation(&merged, LAST_APPLIED).is_some_and(|text| !text.is_empty()) {
+        write_last_applied(&mut merged, config);
+    }
     Ok(merged)
 }
 
-/// Others lose what changed, if they may; and what went.
-fn settle(managed: &mut Managed, own: &ManagerId, comparison: &Comparison, force: bool) -> Result<(), ApplyError> {
-    let changed = comparison.modified.union(&comparison.added);
-    if !force {
-        let conflicts = managed.owned_by_others(own, &changed);
-        if !conflicts.is_empty() {
-            return Err(ApplyError::Conflicts(conflicts));
-        }
-    }
-    managed.take_from_all(Some(own), &changed, &comparison.removed);
-    Ok(())
+fn new_object(schema: &Schema<'_>, config: &Value) -> Value {
+    let mut zero = schema.zero();
+    zero["apiVersion"] = config["apiVersion"].clone();
+    zero["kind"] = config["kind"].clone();
+    zero
 }
 
-/// Takes out what the manager applied last time and does not any more, unless somebody else owns it, and nothing it never owned.
-fn prune(schema: &Schema<'_>, merged: &mut Value, managed: &Managed, last: &FieldSet) {
-    let named = |set: &FieldSet| schema.with_named_fields(set);
-    let last = named(last);
-    let all = named(&typed::field_set(schema, merged));
-    let mut without_last = merged.clone();
-    remove::items(schema, &mut without_last, &last);
-    let kept = named(&typed::field_set(schema, &without_last)).union(&named(&managed.union()));
-    let mut pruned = merged.clone();
-    remove::items(schema, &mut pruned, &all.difference(&kept));
-    let left = named(&typed::field_set(schema, &pruned));
-    remove::items(schema, merged, &all.difference(&left).intersection(&last));
+/// A copy without `metadata.managedFields`, often the largest part.
+fn without_managers(object: &Value) -> Value {
+    let copy = |map: &Map<String, Value>, without: &str, but: Option<(&str, Value)>| -> Value {
+        let kept = map.iter().filter(|(name, _)| *name != without).map(|(name, value)| (name.clone(), value.clone()));
+        kept.chain(but.map(|(name, value)| (name.to_owned(), value))).collect()
+    };
+    match (object.as_object(), object["metadata"].as_object()) {
+        (Some(map), Some(metadata)) => copy(map, "metadata", Some(("metadata", copy(metadata, "managedFields", None)))),
+        _ => object.clone(),
+    }
+}
+
+/// `merged` has no `managedFields`.
+fn is_same_but_managers(live: &Value, merged: &Value) -> bool {
+    fn others<'a>(object: &'a Value, but: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        object.as_object().into_iter().flatten().filter(move |(name, _)| *name != but)
+    }
+    others(live, "metadata").eq(others(merged, "metadata"))
+        && others(&live["metadata"], "managedFields").eq(others(&merged["metadata"], "managedFields"))
 }
 
 /// A first server-side apply by kubectl takes over what its client-side apply set before: fields still as the annotation has them.
-fn conflicts_beyond_last_applied(schema: &Schema<'_>, live: &Value, conflicts: Vec<Conflict>, writer: &Writer<'_>) -> Vec<Conflict> {
-    let Some(last) = meta::annotation(live, LAST_APPLIED).and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
-        return conflicts;
-    };
-    if last["apiVersion"] != writer.api_version || !typed::faults(schema, &last).is_empty() {
-        return conflicts;
+fn refuse_conflicts(schema: Schema<'_>, live: &Value, conflicts: Vec<Conflict>, writer: &Writer<'_>) -> Result<(), ApplyError> {
+    if conflicts.is_empty() {
+        return Ok(());
     }
-    let comparison = compare::objects(schema, &last, live);
-    let changed = comparison.modified.union(&comparison.added).union(&comparison.removed);
-    let allowed = typed::field_set(schema, &last).difference(&changed);
-    conflicts.into_iter().filter(|conflict| !allowed.has(&conflict.path)).collect()
+    let last = Some(live).filter(|_| writer.manager == "kubectl").and_then(|live| meta::annotation(live, LAST_APPLIED));
+    let last = last.and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(|last| last["apiVersion"] == writer.api_version);
+    let Some((last, Ok(mut allowed))) = last.map(|last| (typed::checked(&schema, &last), last)).map(|(set, last)| (last, set)) else {
+        return Err(ApplyError::Conflicts(conflicts));
+    };
+    let Comparison { changed, removed } = compare::objects(&schema, &last, live);
+    allowed.subtract(&changed);
+    allowed.subtract(&removed);
+    let is_allowed = |conflict: &Conflict| allowed.has(&conflict.path.iter().map(String::as_str).collect::<Vec<_>>());
+    let left: Vec<Conflict> = conflicts.into_iter().filter(|conflict| !is_allowed(conflict)).collect();
+    if left.is_empty() { Ok(()) } else { Err(ApplyError::Conflicts(left)) }
 }
 
 fn write_last_applied(object: &mut Value, config: &Value) {
@@ -280,6 +289,14 @@ impl Conflict {
 }
 
 impl ApplyError {
+    fn untyped(which: &str, object: &Value, text: &str) -> Self {
+        // Upstream: an untyped object's kind is shown with its group, also when that is empty.
+        let kind = meta::kind(object);
+        let kind = format!("{}/{}, Kind={}", kind.group, kind.version, kind.kind);
+        let (namespace, name) = (meta::namespace(object), meta::name(object));
+        ApplyError::Untyped(format!("failed to create typed {which} object ({namespace}/{name}; {kind}): {text}"))
+    }
+
     pub fn to_status(&self) -> Status {
         match self {
             // Upstream: a plain error, so no reason.

@@ -4,7 +4,7 @@ use kinds::{Catalog, TypeId, builtin};
 use object::key::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::{Writer, apply, json_patch, merge_patch, strategic_merge, track};
+use crate::{OneVersion, Writer, apply, json_patch, merge_patch, strategic_merge, track};
 
 const WORDS: &[&str] = &[
     "$patch",
@@ -101,7 +101,7 @@ fn server_side_apply() {
         "template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}, {"containerPort": 81, "protocol": "UDP"}]}]}}}});
     let (catalog, ty) = catalog();
     let now = "2026-11-22T11:00:00Z".parse().expect("a time");
-    let writer = |manager| Writer { manager, subresource: "", api_version: "apps/v1", now, reset: &["status"] };
+    let writer = |manager| Writer { manager, subresource: "", api_version: "apps/v1", versions: &OneVersion, now, reset: &["status"] };
     run(&[config], |object, config| {
         let _ = apply(catalog, ty, Some(&object), config, &writer("n"), false);
         let Ok(mut applied) = apply(catalog, ty, Some(&object), config, &writer("m"), true) else { return false };

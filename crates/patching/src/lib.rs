@@ -11,7 +11,7 @@ mod json_patch;
 mod merge_patch;
 mod strategic;
 
-pub use apply::{ApplyError, Writer, apply, track};
+pub use apply::{ApplyError, Converted, OneVersion, Versions, Writer, apply, parent_managers, scale_managers, track};
 pub use error::Error;
 pub use json_patch::{check_json_patch, json_patch};
 pub use merge_patch::{check_merge_patch, merge_patch};

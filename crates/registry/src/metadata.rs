@@ -8,28 +8,33 @@ use crate::entropy::Entropy;
 use crate::request::Request;
 use crate::rows;
 
-/// Namespace and name of a body against those of the request.
+/// Namespace and name of a body against those of the request, which it gets where it has none.
 pub(crate) fn place(request: &Request, object: &mut Value) -> Result<(), Status> {
-    if !object.is_object() {
-        return Err(Status::bad_request("the object provided is not an object"));
-    }
+    check_place(request, object)?;
     if !object["metadata"].is_object() {
         object["metadata"] = Value::Object(object::Map::new());
     }
-    let sent = meta::namespace(object);
-    if request.resource.namespaced {
-        if sent.is_empty() {
-            meta::set(object, "namespace", request.namespace.clone());
-        } else if sent != request.namespace {
-            return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
-        }
-    } else if !sent.is_empty() {
+    if request.resource.namespaced && meta::namespace(object).is_empty() {
+        meta::set(object, "namespace", request.namespace.clone());
+    }
+    if !request.name.is_empty() && meta::name(object).is_empty() {
+        meta::set(object, "name", request.name.clone());
+    }
+    Ok(())
+}
+
+pub(crate) fn check_place(request: &Request, object: &Value) -> Result<(), Status> {
+    if !object.is_object() {
+        return Err(Status::bad_request("the object provided is not an object"));
+    }
+    let (namespace, name) = (meta::namespace(object), meta::name(object));
+    if !request.resource.namespaced && !namespace.is_empty() {
         return Err(Status::bad_request("namespace not allowed on this type"));
     }
-    let name = meta::name(object);
-    if !request.name.is_empty() && name.is_empty() {
-        meta::set(object, "name", request.name.clone());
-    } else if !request.name.is_empty() && name != request.name {
+    if request.resource.namespaced && !namespace.is_empty() && namespace != request.namespace {
+        return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+    }
+    if !request.name.is_empty() && !name.is_empty() && name != request.name {
         return Err(Status::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", request.name)));
     }
     Ok(())

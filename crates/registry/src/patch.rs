@@ -79,8 +79,7 @@ impl Registry {
         }
         let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max: CONFLICTS_MAX, way: Way::Patch };
         self.update_with(request, &plan, &mut |current| {
-            let patched = self.patched(request.resource.type_id, patch, current, &options.field_validation)?;
-            let (new, found) = self.settle(request, patch, options, patched)?;
+            let (new, found) = self.remade(request, patch, current, options)?;
             *warnings = found;
             Ok(new)
         })
@@ -177,10 +176,7 @@ impl Registry {
 
     async fn apply(&self, request: &Request, patch: &Patch, options: &WriteOptions, warnings: &mut Vec<String>) -> Result<Written, Status> {
         let config = &patch.tree;
-        check_config(request, config)?;
-        if let Some(refusal) = &patch.refusal {
-            return Err(Status::bad_request(refusal));
-        }
+        check_config(request, patch)?;
         for _ in 0..APPLY_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, &request.name);
             let written = match self.store.get(&key) {
@@ -205,6 +201,22 @@ impl Registry {
         Err(Status::conflict_modified(&request.group_resource(), &request.name))
     }
 
+    /// What a patch makes of what is there, with the warnings that go with it.
+    pub(crate) fn remade(
+        &self,
+        request: &Request,
+        patch: &Patch,
+        current: &Value,
+        options: &WriteOptions,
+    ) -> Result<(Value, Vec<String>), Status> {
+        if patch.kind == PatchKind::Apply {
+            check_config(request, patch)?;
+            return Ok((self.applied(request, Some(current), &patch.tree, options)?, patch.faults.clone()));
+        }
+        let patched = self.patched(request.resource.type_id, patch, current, &options.field_validation)?;
+        self.settle(request, patch, options, patched)
+    }
+
     async fn apply_new(
         &self,
         request: &Request,
@@ -224,7 +236,8 @@ impl Registry {
 }
 
 /// Unknown fields need no look here: what is applied must be typed, whatever the field validation.
-fn check_config(request: &Request, config: &Value) -> Result<(), Status> {
+fn check_config(request: &Request, patch: &Patch) -> Result<(), Status> {
+    let config = &patch.tree;
     let text = |member: &str| config[member].as_str().unwrap_or("");
     let sent = GroupVersionKind::from_api_version(text("apiVersion"), text("kind"));
     if sent != request.resource.gvk() {
@@ -233,5 +246,9 @@ fn check_config(request: &Request, config: &Value) -> Result<(), Status> {
     if !config["metadata"]["managedFields"].is_null() {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    metadata::place(request, &mut config.clone())
+    metadata::check_place(request, config)?;
+    match &patch.refusal {
+        Some(refusal) => Err(Status::bad_request(refusal)),
+        None => Ok(()),
+    }
 }

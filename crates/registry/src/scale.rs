@@ -1,7 +1,10 @@
 //! The `scale` subresource: `autoscaling/v1 Scale` as a view of `spec.replicas`, for every kind that has the row.
 
+use std::sync::Arc;
+
+use kinds::Resource;
 use object::field::{self, Path};
-use object::key::GroupVersionKind;
+use object::key::{GroupResource, GroupVersionKind};
 use object::selector::LabelSelector;
 use object::status::Status;
 use object::{Value, meta};
@@ -15,6 +18,9 @@ use crate::{Registry, metadata};
 
 const CONFLICTS_MAX: usize = 5;
 
+/// Makes the new scale from the present one.
+type Make<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
+
 impl Registry {
     pub fn get_scale(&self, request: &Request) -> Result<Value, Status> {
         Ok(scale_of(&self.current(request)?.tree))
@@ -25,21 +31,60 @@ impl Registry {
         let mut scale = scale;
         metadata::check_named(request, &scale)?;
         metadata::place(request, &mut scale)?;
+        let view = self.scale_view(request)?;
         let is_conditional = !matches!(meta::resource_version(&scale), "" | "0");
         let conflicts_max = if is_conditional { 0 } else { CONFLICTS_MAX };
-        self.scale_with(request, options, conflicts_max, &mut |_| Ok(scale.clone())).await
-    }
-
-    pub async fn patch_scale(&self, request: &Request, patch: &Patch, options: &WriteOptions) -> Result<Written, Status> {
-        options.check("PatchOptions", patch.kind == PatchKind::Apply)?;
-        let type_id = self
-            .catalog()
-            .type_of(&GroupVersionKind::new("autoscaling", "v1", "Scale"))
-            .ok_or_else(|| Status::internal("the catalog has no Scale"))?;
-        self.scale_with(request, options, CONFLICTS_MAX, &mut |current| {
-            self.patched(type_id, patch, current, &options.field_validation).map(|patched| patched.tree)
+        self.scale_with(request, options, conflicts_max, &mut |current| {
+            let mut new = scale.clone();
+            self.track(&view, Some(current), &mut new, &options.field_manager, self.clock.now());
+            Ok(new)
         })
         .await
+    }
+
+    /// `warnings` are told whatever comes of the patch.
+    pub async fn patch_scale(
+        &self,
+        request: &Request,
+        patch: &Patch,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, Status> {
+        options.check("PatchOptions", patch.kind == PatchKind::Apply)?;
+        let view = self.scale_view(request)?;
+        self.scale_with(request, options, CONFLICTS_MAX, &mut |current| {
+            let (mut new, found) = self.remade(&view, patch, current, options)?;
+            *warnings = found;
+            if patch.kind != PatchKind::Apply {
+                self.track(&view, Some(current), &mut new, &options.field_manager, self.clock.now());
+            }
+            Ok(new)
+        })
+        .await
+    }
+
+    /// The request as one for the scale itself, as if it were kept.
+    fn scale_view(&self, request: &Request) -> Result<Request, Status> {
+        let kind = scale_kind();
+        let type_id = self.catalog().type_of(&kind).ok_or_else(|| Status::internal("the catalog has no Scale"))?;
+        let resource = Resource {
+            group: kind.group.clone(),
+            version: kind.version.clone(),
+            kind: kind.kind,
+            list_kind: String::new(),
+            plural: request.resource.plural.clone(),
+            singular: String::new(),
+            namespaced: request.resource.namespaced,
+            verbs: Vec::new(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            subresources: Vec::new(),
+            returns_deleted: false,
+            type_id,
+            storage_group: kind.group,
+            storage_version: kind.version,
+        };
+        Ok(Request { resource: Arc::new(resource), ..request.clone() })
     }
 
     async fn scale_with(
@@ -47,18 +92,23 @@ impl Registry {
         request: &Request,
         options: &WriteOptions,
         conflicts_max: usize,
-        make: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send + '_),
+        make: &mut Make<'_>,
     ) -> Result<Written, Status> {
-        let plan = Plan { options, manager: Some(&options.field_manager), conflicts_max, way: Way::Patch };
+        let api_version = request.resource.gvk().api_version();
+        let plan = Plan { options, manager: None, conflicts_max, way: Way::Patch };
         let written = self
             .update_with(request, &plan, &mut |current| {
-                let scale = make(&scale_of(current))?;
-                check_scale(request, &scale)?;
+                let managers = &current["metadata"]["managedFields"];
+                let mut scale = scale_of(current);
+                set_managers(&mut scale, patching::scale_managers(managers, &api_version))?;
+                let scale = make(&scale)?;
+                check_scale(request, current, &scale)?;
                 let mut new = current.clone();
                 if !meta::resource_version(&scale).is_empty() {
                     meta::set(&mut new, "resourceVersion", meta::resource_version(&scale));
                 }
                 new["spec"]["replicas"] = Value::from(scale["spec"]["replicas"].as_i64().unwrap_or(0));
+                set_managers(&mut new, patching::parent_managers(managers, &scale["metadata"]["managedFields"], &api_version))?;
                 Ok(new)
             })
             .await?;
@@ -70,14 +120,32 @@ impl Registry {
     }
 }
 
-fn check_scale(request: &Request, scale: &Value) -> Result<(), Status> {
+fn scale_kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+fn set_managers(object: &mut Value, entries: Result<Vec<Value>, String>) -> Result<(), Status> {
+    match entries.map_err(Status::internal)? {
+        entries if entries.is_empty() => meta::unset(object, "managedFields"),
+        entries => meta::set(object, "managedFields", entries),
+    }
+    Ok(())
+}
+
+fn check_scale(request: &Request, current: &Value, scale: &Value) -> Result<(), Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-    if replicas >= 0 {
+    if replicas < 0 {
+        let path = Path::new("spec").child("replicas");
+        let fault = field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid(&GroupVersionKind { version: String::new(), ..scale_kind() }, &request.name, &[fault]));
+    }
+    let (sent, uid) = (meta::uid(scale), meta::uid(current));
+    if sent.is_empty() || sent == uid {
         return Ok(());
     }
-    let path = Path::new("spec").child("replicas");
-    let fault = field::Error::invalid(&path, replicas, "must be greater than or equal to 0");
-    Err(Status::invalid(&GroupVersionKind::new("autoscaling", "", "Scale"), &request.name, &[fault]))
+    let cause = format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {uid}");
+    let GroupResource { group, resource } = request.group_resource();
+    Err(Status::conflict(&GroupResource { group, resource: format!("{resource}/scale") }, &request.name, &cause))
 }
 
 /// Upstream: everything else in the object's metadata stays out.

@@ -1,62 +1,61 @@
-//! What changed between two objects, as three sets: removed, modified, added.
+//! What changed between two objects, as two sets: what is new or other than it was, and what is gone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::schema::{Atom, Schema};
-use super::set::{FieldSet, Node, field_key};
+use super::set::{FieldSet, Node, field_key, marked};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Comparison {
+    pub(super) changed: FieldSet,
     pub(super) removed: FieldSet,
-    pub(super) modified: FieldSet,
-    pub(super) added: FieldSet,
-}
-
-impl Comparison {
-    /// Nothing at or below `fields`.
-    pub(super) fn without(self, fields: &FieldSet) -> Self {
-        if fields.is_empty() {
-            return self;
-        }
-        Comparison { removed: self.removed.without(fields), modified: self.modified.without(fields), added: self.added.without(fields) }
-    }
 }
 
 pub(super) fn objects(schema: &Schema<'_>, before: &Value, after: &Value) -> Comparison {
     let diff = values(schema, schema.root(), Some(before), Some(after));
-    Comparison { removed: diff.removed.below, modified: diff.modified.below, added: diff.added.below }
+    Comparison { changed: FieldSet::of(diff.changed), removed: FieldSet::of(diff.removed) }
 }
 
-/// The three sets of one subtree.
+/// The two sets of one subtree.
 #[derive(Default)]
 struct Diff {
-    removed: Node,
-    modified: Node,
-    added: Node,
+    changed: Option<Node>,
+    removed: Option<Node>,
 }
 
 impl Diff {
-    fn insert(&mut self, key: Box<str>, below: Diff) {
-        self.removed.below.insert(key.clone(), below.removed);
-        self.modified.below.insert(key.clone(), below.modified);
-        self.added.below.insert(key, below.added);
+    fn insert(&mut self, key: String, below: Diff) {
+        if let Some(node) = below.removed {
+            self.removed.get_or_insert_default().insert(key.clone(), Value::Object(node));
+        }
+        if let Some(node) = below.changed {
+            self.changed.get_or_insert_default().insert(key, Value::Object(node));
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
+        self.changed.is_none() && self.removed.is_none()
     }
 
     /// Marks the value itself as come or gone.
-    fn mark(mut self, before: Option<&Value>, after: Option<&Value>) -> Self {
-        self.added.is_member |= before.is_none();
-        self.removed.is_member |= after.is_none();
-        self
+    fn mark(self, before: Option<&Value>, after: Option<&Value>) -> Self {
+        Diff {
+            changed: if before.is_none() { Some(marked(self.changed)) } else { self.changed },
+            removed: if after.is_none() { Some(marked(self.removed)) } else { self.removed },
+        }
+    }
+
+    fn changed() -> Self {
+        Diff { changed: Some(Node::new()), removed: None }
     }
 }
 
 fn values(schema: &Schema<'_>, atom: Atom<'_>, before: Option<&Value>, after: Option<&Value>) -> Diff {
+    if before == after {
+        return Diff::default();
+    }
     match atom {
         Atom::Struct(_) | Atom::Map(_) | Atom::Free => match (as_map(before), as_map(after)) {
             (Some(b), Some(a)) if !b.is_empty() || !a.is_empty() => maps(schema, atom, b, a).mark(before, after),
@@ -71,13 +70,11 @@ fn values(schema: &Schema<'_>, atom: Atom<'_>, before: Option<&Value>, after: Op
 }
 
 fn leaf(before: Option<&Value>, after: Option<&Value>) -> Diff {
-    let mut diff = Diff::default();
     match (before, after) {
-        (None, _) => diff.added.is_member = true,
-        (_, None) => diff.removed.is_member = true,
-        (before, after) => diff.modified.is_member = before != after,
+        (Some(_), None) => Diff { changed: None, removed: Some(Node::new()) },
+        (before, after) if before == after => Diff::default(),
+        _ => Diff::changed(),
     }
-    diff
 }
 
 /// Missing and null are the empty map; `None` when something else stands there.
@@ -99,9 +96,11 @@ fn as_list(value: Option<&Value>) -> Option<&[Value]> {
 fn maps(schema: &Schema<'_>, atom: Atom<'_>, before: &Map<String, Value>, after: &Map<String, Value>) -> Diff {
     let mut diff = Diff::default();
     let mut one = |name: &str, b: Option<&Value>, a: Option<&Value>| {
-        let below = values(schema, schema.member(atom, name).unwrap_or(Atom::Free), b, a);
-        if !below.is_empty() {
-            diff.insert(field_key(name), below);
+        if b != a {
+            let below = values(schema, schema.member(atom, name).unwrap_or(Atom::Free), b, a);
+            if !below.is_empty() {
+                diff.insert(field_key(name), below);
+            }
         }
     };
     for (name, b) in before {
@@ -121,7 +120,7 @@ struct Pair<'a> {
 }
 
 fn lists(schema: &Schema<'_>, atom: Atom<'_>, before: &[Value], after: &[Value]) -> Diff {
-    let mut pairs: HashMap<Box<str>, Pair<'_>> = HashMap::with_capacity(before.len().max(after.len()));
+    let mut pairs: BTreeMap<String, Pair<'_>> = BTreeMap::new();
     for item in before {
         if let Ok(key) = schema.item_key(atom, item) {
             pairs.entry(key).or_default().before.push(item);
@@ -135,24 +134,18 @@ fn lists(schema: &Schema<'_>, atom: Atom<'_>, before: &[Value], after: &[Value])
     let mut diff = Diff::default();
     for (key, pair) in pairs {
         let below = |b: Option<&Value>, a: Option<&Value>| values(schema, schema.items(atom), b, a);
-        let (n_before, n_after) = (pair.before.len(), pair.after.len());
-        let found = match (n_before, n_after) {
-            (0 | 1, 0 | 1) => below(pair.before.first().copied(), pair.after.first().copied()),
+        let found = match (pair.before.as_slice(), pair.after.as_slice()) {
+            ([] | [_], [] | [_]) => below(pair.before.first().copied(), pair.after.first().copied()),
             // Duplicates are told apart by nothing, so they change as a whole.
-            (2.., 2..) => {
-                let mut found = Diff::default();
-                found.modified.is_member = pair.before != pair.after;
-                found
+            ([_, _, ..], [_, _, ..]) if pair.before == pair.after => Diff::default(),
+            ([_, _, ..], [_, _, ..]) => Diff::changed(),
+            ([_, _, ..], after) => {
+                let found = after.first().map_or_else(Diff::default, |a| below(None, Some(a)));
+                Diff { removed: Some(marked(found.removed)), ..found }
             }
-            (2.., _) => {
-                let mut found = pair.after.first().map_or_else(Diff::default, |a| below(None, Some(a)));
-                found.removed.is_member = true;
-                found
-            }
-            (_, _) => {
-                let mut found = pair.before.first().map_or_else(Diff::default, |b| below(Some(b), None));
-                found.added.is_member = true;
-                found
+            (before, _) => {
+                let found = before.first().map_or_else(Diff::default, |b| below(Some(b), None));
+                Diff { changed: Some(marked(found.changed)), ..found }
             }
         };
         if !found.is_empty() {

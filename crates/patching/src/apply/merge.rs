@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use super::schema::{Atom, Schema};
 
-pub(super) fn objects(schema: &Schema<'_>, live: &Value, config: &Value) -> Value {
-    let mut merged = live.clone();
-    lay(schema, schema.root(), &mut merged, config);
-    merged
+/// `live` becomes what both say together.
+pub(super) fn objects(schema: &Schema<'_>, live: &mut Value, config: &Value) {
+    lay(schema, schema.root(), live, config);
 }
 
 fn lay(schema: &Schema<'_>, atom: Atom<'_>, live: &mut Value, config: &Value) {
@@ -38,13 +37,13 @@ fn lay(schema: &Schema<'_>, atom: Atom<'_>, live: &mut Value, config: &Value) {
 /// Shared items come in the configuration's order, those of one side keep their neighbours as far as that allows.
 fn lay_lists(schema: &Schema<'_>, atom: Atom<'_>, live: Vec<Value>, config: &[Value]) -> Vec<Value> {
     let key = |item: &Value| schema.item_key(atom, item).unwrap_or_default();
-    let (live_keys, config_keys): (Vec<Box<str>>, Vec<Box<str>>) = (live.iter().map(key).collect(), config.iter().map(key).collect());
+    let (live_keys, config_keys): (Vec<String>, Vec<String>) = (live.iter().map(key).collect(), config.iter().map(key).collect());
     let mut live_counts: HashMap<&str, usize> = HashMap::with_capacity(live.len());
     for key in &live_keys {
         *live_counts.entry(key).or_default() += 1;
     }
-    let in_config: HashSet<&str> = config_keys.iter().map(|k| &**k).collect();
-    let mut shared: VecDeque<&str> = config_keys.iter().map(|k| &**k).filter(|k| live_counts.contains_key(k)).collect();
+    let in_config: HashSet<&str> = config_keys.iter().map(String::as_str).collect();
+    let mut shared: VecDeque<&str> = config_keys.iter().map(String::as_str).filter(|k| live_counts.contains_key(k)).collect();
     let mut next_shared = shared.pop_front();
     let mut merged_keys: HashSet<&str> = HashSet::new();
     // The first of each key is what a configured item merges with; of duplicates none is.
@@ -57,8 +56,8 @@ fn lay_lists(schema: &Schema<'_>, atom: Atom<'_>, live: Vec<Value>, config: &[Va
     let (mut l, mut c) = (0, 0);
     while l < live_keys.len() || c < config_keys.len() {
         if l < live_keys.len() && c < config_keys.len() {
-            let key = &*live_keys[l];
-            if key == &*config_keys[c] {
+            let key = live_keys[l].as_str();
+            if key == config_keys[c].as_str() {
                 merged_keys.insert(key);
                 out.push(laid(schema, atom, taken(&mut live, &places, &live_counts, key), &config[c]));
                 (l, c) = (l + 1, c + 1);
@@ -71,7 +70,7 @@ fn lay_lists(schema: &Schema<'_>, atom: Atom<'_>, live: Vec<Value>, config: &[Va
             }
         }
         if l < live_keys.len() {
-            let key = &*live_keys[l];
+            let key = live_keys[l].as_str();
             if !in_config.contains(key) {
                 out.extend(live[l].take());
                 l += 1;
@@ -82,7 +81,7 @@ fn lay_lists(schema: &Schema<'_>, atom: Atom<'_>, live: Vec<Value>, config: &[Va
             }
         }
         if c < config_keys.len() {
-            let key = &*config_keys[c];
+            let key = config_keys[c].as_str();
             merged_keys.insert(key);
             out.push(laid(schema, atom, taken(&mut live, &places, &live_counts, key), &config[c]));
             c += 1;

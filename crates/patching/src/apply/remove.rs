@@ -3,33 +3,33 @@
 use serde_json::Value;
 
 use super::schema::{Atom, Schema};
-use super::set::{FieldSet, field_key};
+use super::set::{FieldSet, Node, field_key, is_member};
 
 pub(super) fn items(schema: &Schema<'_>, object: &mut Value, set: &FieldSet) {
     if !set.is_empty() {
-        remove(schema, schema.root(), object, set);
+        remove(schema, schema.root(), object, set.nodes());
     }
 }
 
-fn remove(schema: &Schema<'_>, atom: Atom<'_>, value: &mut Value, set: &FieldSet) {
+fn remove(schema: &Schema<'_>, atom: Atom<'_>, value: &mut Value, nodes: &Node) {
     let is_emptied = match (atom, &mut *value) {
         (Atom::Struct(_) | Atom::Map(_) | Atom::Free, Value::Object(map)) => {
             map.retain(|name, value| {
-                let Some(node) = set.get(&field_key(name)) else { return true };
-                if !node.is_member && !node.below.is_empty() {
-                    remove(schema, schema.member(atom, name).unwrap_or(Atom::Free), value, &node.below);
+                let Some(node) = nodes.get(&field_key(name)).and_then(Value::as_object) else { return true };
+                if !is_member(node) {
+                    remove(schema, schema.member(atom, name).unwrap_or(Atom::Free), value, node);
                 }
-                !node.is_member
+                !is_member(node)
             });
             map.is_empty()
         }
         (Atom::Set(_) | Atom::Keyed(..), Value::Array(list)) => {
             list.retain_mut(|item| {
-                let Some(node) = schema.item_key(atom, item).ok().and_then(|key| set.get(&key)) else { return true };
-                if !node.is_member && !node.below.is_empty() {
-                    remove(schema, schema.items(atom), item, &node.below);
+                let Some(node) = schema.item_key(atom, item).ok().and_then(|key| nodes.get(&key)?.as_object()) else { return true };
+                if !is_member(node) {
+                    remove(schema, schema.items(atom), item, node);
                 }
-                !node.is_member
+                !is_member(node)
             });
             list.is_empty()
         }

@@ -3,7 +3,7 @@
 use kinds::{Catalog, Field, Merge, Shape, Type, TypeId};
 use serde_json::{Map, Value};
 
-use super::set::{FieldSet, Node};
+use super::set::{FieldSet, Node, is_member, map_children, marked};
 
 #[derive(Clone, Copy)]
 pub(super) struct Schema<'a> {
@@ -42,6 +42,11 @@ pub(super) enum Leaf<'a> {
 impl<'a> Schema<'a> {
     pub(super) fn new(catalog: &'a Catalog, type_id: TypeId) -> Self {
         Schema { catalog, root: catalog.get(type_id) }
+    }
+
+    /// The same catalog's view of another type.
+    pub(super) fn of(&self, type_id: TypeId) -> Self {
+        Schema::new(self.catalog, type_id)
     }
 
     pub(super) fn root(&self) -> Atom<'a> {
@@ -102,19 +107,19 @@ impl<'a> Schema<'a> {
     }
 
     /// The path element of a list item, or what is wrong with it.
-    pub(super) fn item_key(&self, atom: Atom<'a>, item: &Value) -> Result<Box<str>, String> {
+    pub(super) fn item_key(&self, atom: Atom<'a>, item: &Value) -> Result<String, String> {
         match atom {
             Atom::Keyed(shape, keys) => self.keyed_item(shape, keys, item),
             _ => match item {
                 Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
                 Value::Array(_) => Err("not supported: associative list with lists as elements".to_owned()),
                 Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
-                scalar => Ok(format!("v:{scalar}").into()),
+                scalar => Ok(format!("v:{scalar}")),
             },
         }
     }
 
-    fn keyed_item(&self, shape: &'a Shape, keys: &[String], item: &Value) -> Result<Box<str>, String> {
+    fn keyed_item(&self, shape: &'a Shape, keys: &[String], item: &Value) -> Result<String, String> {
         let item = match item {
             Value::Object(item) => item,
             Value::Null => return Err("associative list with keys may not have a null element".to_owned()),
@@ -126,7 +131,7 @@ impl<'a> Schema<'a> {
         if let [name] = keys
             && let Some(Value::String(text)) = item.get(name)
         {
-            return Ok(format!("k:{{{}:{}}}", Value::from(name.as_str()), Value::from(text.as_str())).into());
+            return Ok(format!("k:{{{}:{}}}", Value::from(name.as_str()), Value::from(text.as_str())));
         }
         let value_of = |name: &String| Some((name.clone(), item.get(name).cloned().or_else(|| ty.field(name).and_then(default_key))?));
         let found: Map<String, Value> = keys.iter().filter_map(value_of).collect();
@@ -137,24 +142,43 @@ impl<'a> Schema<'a> {
                 names.join(" ")
             ));
         }
-        Ok(format!("k:{}", Value::Object(found)).into())
+        Ok(format!("k:{}", Value::Object(found)))
+    }
+
+    /// Every item of the object's lists has its key; upstream reads no other object.
+    pub(super) fn has_keys(&self, object: &Value) -> bool {
+        self.are_keyed(self.root(), object)
+    }
+
+    fn are_keyed(&self, atom: Atom<'a>, value: &Value) -> bool {
+        let has_parts = |value: &Value| value.is_object() || value.is_array();
+        match value {
+            Value::Object(map) => {
+                let mut parts = map.iter().filter(|(_, value)| has_parts(value));
+                parts.all(|(name, value)| self.member(atom, name).is_none_or(|member| self.are_keyed(member, value)))
+            }
+            Value::Array(items) if matches!(atom, Atom::Set(_) | Atom::Keyed(..)) => items.iter().all(|item| {
+                let is_keyed =
+                    matches!((atom, item), (Atom::Keyed(_, keys), Value::Object(map)) if keys.iter().any(|key| map.contains_key(key)));
+                (is_keyed || self.item_key(atom, item).is_ok()) && (!has_parts(item) || self.are_keyed(self.items(atom), item))
+            }),
+            _ => true,
+        }
     }
 
     /// The set with every declared field that has children in it as a member of its own.
-    pub(super) fn with_named_fields(&self, set: &FieldSet) -> FieldSet {
-        self.named(set, self.root())
+    pub(super) fn with_named_fields(&self, set: FieldSet) -> FieldSet {
+        set.map_nodes(|key, node| self.named(key, node, self.root()))
     }
 
-    fn named(&self, set: &FieldSet, atom: Atom<'a>) -> FieldSet {
-        set.map_nodes(|key, node| {
-            let (is_declared, below) = match key.strip_prefix("f:") {
-                Some(name) => (matches!(atom, Atom::Struct(ty) if ty.field(name).is_some()), self.member(atom, name)),
-                None => (false, Some(self.items(atom))),
-            };
-            let below = below.unwrap_or(Atom::Free);
-            let is_member = node.is_member || (is_declared && !node.below.is_empty());
-            Some(Node { is_member, below: self.named(&node.below, below) })
-        })
+    fn named(&self, key: &str, node: Node, atom: Atom<'a>) -> Node {
+        let (is_declared, below) = match key.strip_prefix("f:") {
+            Some(name) => (matches!(atom, Atom::Struct(ty) if ty.field(name).is_some()), self.member(atom, name)),
+            None => (false, Some(self.items(atom))),
+        };
+        let is_named = is_declared || is_member(&node);
+        let node = map_children(node, |key, node| self.named(key, node, below.unwrap_or(Atom::Free)));
+        if is_named { marked(Some(node)) } else { node }
     }
 
     /// An object of the type as Go makes it: plain structs and always-written scalars are there, all else is not.

@@ -1,197 +1,306 @@
-//! Sets of field paths, kept as the tree `FieldsV1` writes: a path element is its text (`f:spec`, `k:{"name":"c"}`, `v:"x"`).
+//! Sets of field paths in the form that `fieldsV1` has: a tree of path elements (`f:spec`, `k:{"name":"c"}`, `v:"x"`), so that what
+//! is read is what is worked on and written.
+//!
+//! A path is in the set when its node has nothing below it, or has `.` beside what is below. So no other node is empty, and a node
+//! that would be is taken out.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::go_text;
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct FieldSet(BTreeMap<Box<str>, Node>);
+/// What goes on below a path element.
+pub(super) type Node = Map<String, Value>;
 
-/// A path element: whether the path that ends here is in the set, and the paths that go on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Node {
-    pub(super) is_member: bool,
-    pub(super) below: FieldSet,
-}
+/// Beside what is below a path: the path itself is in the set.
+const ITSELF: &str = ".";
 
-impl Node {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.is_member && self.below.is_empty()
-    }
-}
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct FieldSet(Node);
 
 impl FieldSet {
-    /// Dotted paths of plain fields.
-    pub(super) fn of_paths(paths: &[&str]) -> Self {
-        let mut set = FieldSet::default();
-        for path in paths {
-            let mut at = &mut set;
-            let mut parts = path.split('.').peekable();
-            while let Some(part) = parts.next() {
-                let node = at.0.entry(field_key(part)).or_default();
-                node.is_member |= parts.peek().is_none();
-                at = &mut node.below;
-            }
-        }
-        set
+    pub(super) fn of(node: Option<Node>) -> Self {
+        let mut root = node.unwrap_or_default();
+        root.remove(ITSELF);
+        FieldSet(root)
+    }
+
+    /// The one path of these elements.
+    pub(super) fn of_path(path: &[&str]) -> Self {
+        let node = path.iter().rfold(Node::new(), |below, element| Node::from_iter([((*element).to_owned(), Value::Object(below))]));
+        FieldSet(node)
+    }
+
+    /// Reads `fieldsV1`; `None` when it is malformed.
+    pub(super) fn from_fields(fields: &Value) -> Option<Self> {
+        let mut root = match fields {
+            Value::Null => Node::default(),
+            other => other.as_object()?.clone(),
+        };
+        make_canonical(&mut root)?;
+        root.remove(ITSELF);
+        Some(FieldSet(root))
+    }
+
+    pub(super) fn into_fields(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    pub(super) fn nodes(&self) -> &Node {
+        &self.0
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        self.0.get(key)
-    }
-
-    /// Adds a node that is not empty; one that is there already is joined.
-    pub(super) fn insert(&mut self, key: Box<str>, node: Node) {
-        if node.is_empty() {
-            return;
-        }
-        match self.0.entry(key) {
-            Entry::Vacant(entry) => {
-                entry.insert(node);
+    pub(super) fn has(&self, path: &[&str]) -> bool {
+        let mut at = &self.0;
+        for element in path {
+            match below(at.get(*element)) {
+                Some(node) => at = node,
+                None => return false,
             }
-            Entry::Occupied(mut entry) => entry.get_mut().join(&node),
         }
+        !path.is_empty() && is_member(at)
     }
 
-    pub(super) fn has(&self, path: &[String]) -> bool {
-        match path {
-            [] => false,
-            [last] => self.get(last).is_some_and(|node| node.is_member),
-            [first, rest @ ..] => self.get(first).is_some_and(|node| node.below.has(rest)),
-        }
+    /// All of this set is in the other.
+    pub(super) fn is_within(&self, other: &FieldSet) -> bool {
+        is_within(&self.0, &other.0)
     }
 
-    pub(super) fn union(&self, other: &FieldSet) -> FieldSet {
-        if self.is_empty() {
-            return other.clone();
-        }
-        let mut union = self.clone();
-        for (key, node) in &other.0 {
-            union.insert(key.clone(), node.clone());
-        }
-        union
+    pub(super) fn join(&mut self, other: FieldSet) {
+        join(&mut self.0, other.0);
+    }
+
+    /// Takes away what is in the other set. A child is not taken away by its parent.
+    pub(super) fn subtract(&mut self, other: &FieldSet) {
+        subtract(&mut self.0, &other.0);
     }
 
     pub(super) fn intersection(&self, other: &FieldSet) -> FieldSet {
-        self.map_nodes(|key, node| {
-            let other = other.0.get(key)?;
-            Some(Node { is_member: node.is_member && other.is_member, below: node.below.intersection(&other.below) })
-        })
+        FieldSet(intersection(&self.0, &other.0))
     }
 
-    /// What is in this set but not in the other. A child is not taken away by its parent.
-    pub(super) fn difference(&self, other: &FieldSet) -> FieldSet {
-        self.map_nodes(|key, node| match other.0.get(key) {
-            Some(other) => Some(Node { is_member: node.is_member && !other.is_member, below: node.below.difference(&other.below) }),
-            None => Some(node.clone()),
-        })
+    /// Takes away the path itself, and nothing below it.
+    pub(super) fn unmark(&mut self, path: &[&str]) {
+        unmark(&mut self.0, path);
     }
 
-    /// As `difference`, but a parent takes all its children with it.
-    pub(super) fn without(&self, other: &FieldSet) -> FieldSet {
-        if other.is_empty() {
-            return self.clone();
+    /// Takes away everything at and below dotted paths of plain fields.
+    pub(super) fn cut(&mut self, paths: &[&str]) {
+        for path in paths {
+            cut(&mut self.0, &mut path.split('.').map(field_key));
         }
-        self.map_nodes(|key, node| match other.0.get(key) {
-            Some(other) if other.is_member => None,
-            Some(other) => Some(Node { is_member: node.is_member, below: node.below.without(&other.below) }),
-            None => Some(node.clone()),
-        })
     }
 
-    /// A set of the same keys at most; nodes that come out empty go.
-    pub(super) fn map_nodes(&self, change: impl Fn(&str, &Node) -> Option<Node>) -> FieldSet {
-        FieldSet(
-            self.0
-                .iter()
-                .filter_map(|(key, node)| change(key, node).filter(|node| !node.is_empty()).map(|node| (key.clone(), node)))
-                .collect(),
-        )
+    /// A set of the same keys at most, with each node as `change` makes it; `None` takes it out.
+    pub(super) fn map_nodes(self, change: impl Fn(&str, Node) -> Node) -> FieldSet {
+        FieldSet(map_children(self.0, change))
     }
 
     /// Every path, members of a level before what lies deeper, as upstream walks.
     pub(super) fn paths(&self) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
-        self.push_paths(&mut Vec::new(), &mut paths);
+        push_paths(&self.0, &mut Vec::new(), &mut paths);
         paths
-    }
-
-    fn push_paths(&self, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
-        for (key, _) in self.0.iter().filter(|(_, node)| node.is_member) {
-            paths.push(prefix.iter().cloned().chain([key.to_string()]).collect());
-        }
-        for (key, node) in self.0.iter().filter(|(_, node)| !node.below.is_empty()) {
-            prefix.push(key.to_string());
-            node.below.push_paths(prefix, paths);
-            prefix.pop();
-        }
-    }
-
-    pub(super) fn to_fields(&self) -> Value {
-        Value::Object(self.0.iter().map(|(key, node)| (key.to_string(), node.to_fields())).collect())
-    }
-
-    /// Reads `fieldsV1`; `None` when it is malformed.
-    pub(super) fn from_fields(fields: &Value) -> Option<Self> {
-        let map = match fields {
-            Value::Null => return Some(FieldSet::default()),
-            other => other.as_object()?,
-        };
-        let mut set = FieldSet::default();
-        for (key, below) in map.iter().filter(|(key, _)| key.as_str() != ".") {
-            if !matches!(key.get(..2), Some("f:" | "k:" | "v:" | "i:")) {
-                return None;
-            }
-            let inner = below.as_object()?;
-            let is_member = inner.is_empty() || inner.contains_key(".");
-            set.insert(canonical_key(key)?, Node { is_member, below: FieldSet::from_fields(below)? });
-        }
-        Some(set)
     }
 }
 
-impl Node {
-    fn join(&mut self, other: &Node) {
-        self.is_member |= other.is_member;
-        for (key, node) in &other.below.0 {
-            self.below.insert(key.clone(), node.clone());
-        }
-    }
+fn below(node: Option<&Value>) -> Option<&Node> {
+    node.and_then(Value::as_object)
+}
 
-    fn to_fields(&self) -> Value {
-        let mut below = self.below.to_fields();
-        if self.is_member && !self.below.is_empty() {
-            below["."] = Value::Object(Map::new());
-        }
-        below
+pub(super) fn is_member(node: &Node) -> bool {
+    node.is_empty() || node.contains_key(ITSELF)
+}
+
+/// The node with its own path in the set.
+pub(super) fn marked(node: Option<Node>) -> Node {
+    let mut node = node.unwrap_or_default();
+    if !node.is_empty() {
+        node.insert(ITSELF.to_owned(), Value::Object(Map::new()));
     }
+    node
+}
+
+/// A node after its children changed: `None` when nothing is left of it.
+fn settled(mut children: Node, is_member: bool) -> Option<Node> {
+    children.remove(ITSELF);
+    match (is_member, children.is_empty()) {
+        (true, _) => Some(marked(Some(children))),
+        (false, false) => Some(children),
+        (false, true) => None,
+    }
+}
+
+/// The children of a node, each as `change` makes it.
+pub(super) fn map_children(node: Node, change: impl Fn(&str, Node) -> Node) -> Node {
+    let changed = |(key, child): (String, Value)| match child {
+        Value::Object(child) if key != ITSELF => {
+            let child = change(&key, child);
+            (key, Value::Object(child))
+        }
+        other => (key, other),
+    };
+    node.into_iter().map(changed).collect()
+}
+
+/// Adds a node that may be there already.
+pub(super) fn put(nodes: &mut Node, key: String, node: Node) {
+    match nodes.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(Value::Object(node));
+        }
+        Entry::Occupied(mut entry) => {
+            let Value::Object(there) = entry.get_mut() else { return };
+            let is_marked = is_member(there) || is_member(&node);
+            join(there, node);
+            if is_marked && !there.is_empty() {
+                there.insert(ITSELF.to_owned(), Value::Object(Map::new()));
+            }
+        }
+    }
+}
+
+fn join(nodes: &mut Node, other: Node) {
+    for (key, node) in other {
+        match node {
+            Value::Object(node) if key != ITSELF => put(nodes, key, node),
+            _ => {}
+        }
+    }
+}
+
+/// Changes children in place; those that `change` leaves nothing of go.
+fn retain(nodes: &mut Node, mut change: impl FnMut(&str, Node) -> Option<Node>) {
+    nodes.retain(|key, child| match child {
+        Value::Object(node) if key != ITSELF => match change(key, std::mem::take(node)) {
+            Some(left) => {
+                *node = left;
+                true
+            }
+            None => false,
+        },
+        _ => true,
+    });
+}
+
+fn subtract(nodes: &mut Node, other: &Node) {
+    retain(nodes, |key, mut node| {
+        let Some(other) = below(other.get(key)) else { return Some(node) };
+        let is_left = is_member(&node) && !is_member(other);
+        subtract(&mut node, other);
+        settled(node, is_left)
+    });
+}
+
+fn intersection(nodes: &Node, other: &Node) -> Node {
+    let both = |(key, node): (&String, &Value)| {
+        let (node, other) = (node.as_object()?, below(other.get(key)).filter(|_| key != ITSELF)?);
+        let shared = settled(intersection(node, other), is_member(node) && is_member(other))?;
+        Some((key.clone(), Value::Object(shared)))
+    };
+    nodes.iter().filter_map(both).collect()
+}
+
+fn is_within(nodes: &Node, other: &Node) -> bool {
+    nodes.iter().filter(|(key, _)| *key != ITSELF).all(|(key, node)| match (node.as_object(), below(other.get(key))) {
+        (Some(node), Some(other)) => (!is_member(node) || is_member(other)) && is_within(node, other),
+        _ => false,
+    })
+}
+
+fn unmark(nodes: &mut Node, path: &[&str]) {
+    let [first, rest @ ..] = path else { return };
+    let Some(Value::Object(node)) = nodes.get_mut(*first) else { return };
+    let mut node = std::mem::take(node);
+    let was_member = is_member(&node);
+    unmark(&mut node, rest);
+    put_back(nodes, first, settled(node, was_member && !rest.is_empty()));
+}
+
+fn cut(nodes: &mut Node, path: &mut dyn Iterator<Item = String>) {
+    let Some(first) = path.next() else { return };
+    let Some(Value::Object(node)) = nodes.get_mut(&first) else { return };
+    let mut node = std::mem::take(node);
+    let was_member = is_member(&node);
+    let mut path = path.peekable();
+    let left = if path.peek().is_none() {
+        None
+    } else {
+        cut(&mut node, &mut path);
+        settled(node, was_member)
+    };
+    put_back(nodes, &first, left);
+}
+
+fn put_back(nodes: &mut Node, key: &str, node: Option<Node>) {
+    match node {
+        Some(node) => nodes[key] = Value::Object(node),
+        None => drop(nodes.remove(key)),
+    }
+}
+
+fn push_paths(nodes: &Node, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+    let children = || nodes.iter().filter(|(key, _)| *key != ITSELF).filter_map(|(key, node)| Some((key, node.as_object()?)));
+    for (key, _) in children().filter(|(_, node)| is_member(node)) {
+        paths.push(prefix.iter().cloned().chain([key.clone()]).collect());
+    }
+    for (key, node) in children() {
+        prefix.push(key.clone());
+        push_paths(node, prefix, paths);
+        prefix.pop();
+    }
+}
+
+/// Brings what a client sent into the form that this module makes; `None` when it is malformed.
+fn make_canonical(nodes: &mut Node) -> Option<()> {
+    let mut odd = Vec::new();
+    for (key, node) in nodes.iter_mut().filter(|(key, _)| *key != ITSELF) {
+        if !matches!(key.get(..2), Some("f:" | "k:" | "v:" | "i:")) {
+            return None;
+        }
+        let canonical = canonical_key(key)?;
+        if canonical != *key {
+            odd.push((key.clone(), canonical));
+        }
+        let node = node.as_object_mut()?;
+        make_canonical(node)?;
+        if node.len() == 1 {
+            node.remove(ITSELF);
+        }
+    }
+    if let Some(itself) = nodes.get_mut(ITSELF) {
+        *itself = Value::Object(Map::new());
+    }
+    for (sent, canonical) in odd {
+        if let Some(Value::Object(node)) = nodes.remove(&sent) {
+            put(nodes, canonical, node);
+        }
+    }
+    Some(())
 }
 
 /// Clients may space the JSON of a key as they like.
-fn canonical_key(key: &str) -> Option<Box<str>> {
+fn canonical_key(key: &str) -> Option<String> {
     let (kind, rest) = key.split_at(2);
     match kind {
         "k:" | "v:" if rest.contains(' ') => {
             let value: Value = serde_json::from_str(rest).ok()?;
-            Some(format!("{kind}{value}").into())
+            Some(format!("{kind}{value}"))
         }
         "k:" | "v:" | "i:" if rest.is_empty() => None,
-        _ => Some(key.into()),
+        _ => Some(key.to_owned()),
     }
 }
 
-pub(super) fn field_key(name: &str) -> Box<str> {
+pub(super) fn field_key(name: &str) -> String {
     let mut key = String::with_capacity(name.len() + 2);
     key.push_str("f:");
     key.push_str(name);
-    key.into()
+    key
 }
 
 /// A path element as messages write it: `.spec`, `[name="c"]`, `[="x"]`.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kinds::TypeId;
 use serde_json::{Value, json};
 
-use super::{Writer, apply, track};
+use super::{OneVersion, Writer, apply, track};
 
 fn type_of(path: &str) -> (TypeId, String) {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -45,7 +45,7 @@ fn managers_come_to_own_what_upstream_says() {
         let reset: Vec<&str> = case["reset"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let manager = case["manager"].as_str().unwrap_or("");
         let subresource = case["subresource"].as_str().unwrap_or("");
-        let writer = Writer { manager, subresource, api_version: &api_version, now, reset: &reset };
+        let writer = Writer { manager, subresource, api_version: &api_version, versions: &OneVersion, now, reset: &reset };
         let before = (case["new"] == false).then_some(&last);
         let shown = format!("{} {} {}", case["scenario"], case["op"], case["manager"]);
         let result = if case["op"] == "apply" {

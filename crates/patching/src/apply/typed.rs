@@ -1,122 +1,140 @@
-//! A configuration against its schema, and the fields it sets.
+//! An object against its schema: the fields it sets, and what does not fit.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
 
 use super::schema::{Atom, Leaf, Schema};
-use super::set::{FieldSet, Node, field_key, shown};
+use super::set::{FieldSet, Node, field_key, marked, put, shown};
 use crate::go_text;
 
 /// The fields an object sets: leaves, items of lists, and what is set to nothing.
 pub(super) fn field_set(schema: &Schema<'_>, object: &Value) -> FieldSet {
-    node_of(schema, schema.root(), object).below
+    read(schema, object).0
 }
 
-fn node_of(schema: &Schema<'_>, atom: Atom<'_>, value: &Value) -> Node {
-    let mut node = Node::default();
-    match (atom, value) {
-        (Atom::Struct(_) | Atom::Map(_) | Atom::Free, Value::Object(map)) => {
-            for (name, value) in map {
-                let member = schema.member(atom, name);
-                let mut child = node_of(schema, member.unwrap_or(Atom::Free), value);
-                let is_nothing = value.is_null() || value.as_object().is_some_and(|m| m.is_empty());
-                child.is_member |= is_nothing || !matches!((atom, member), (Atom::Struct(_), Some(_)));
-                node.below.insert(field_key(name), child);
+/// The same of a configuration, which must fit its schema; the error is upstream's text.
+pub(super) fn checked(schema: &Schema<'_>, config: &Value) -> Result<FieldSet, String> {
+    let (set, faults) = read(schema, config);
+    match faults.as_slice() {
+        [] => Ok(set),
+        [only] => Err(only.to_string()),
+        several => Err(format!("errors:\n{}", several.iter().map(|f| format!("  {f}")).collect::<Vec<_>>().join("\n"))),
+    }
+}
+
+fn read(schema: &Schema<'_>, object: &Value) -> (FieldSet, Vec<String>) {
+    let mut reader = Reader { schema, faults: Vec::new() };
+    let node = reader.node(schema.root(), object);
+    (FieldSet::of(node), reader.faults.into_iter().map(|fault| format!("{}: {}", fault.path, fault.text)).collect())
+}
+
+/// In upstream's words. The path grows from behind while the walk goes back up.
+struct Fault {
+    path: String,
+    text: String,
+}
+
+struct Reader<'s, 'a> {
+    schema: &'s Schema<'a>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// What a value sets below it, and whether itself; `None` when neither.
+    fn node(&mut self, atom: Atom<'a>, value: &Value) -> Option<Node> {
+        match (atom, value) {
+            (Atom::Leaf(leaf), value) => {
+                self.whole(leaf, value);
+                Some(Node::new())
             }
+            (Atom::Struct(_) | Atom::Map(_) | Atom::Free, Value::Object(map)) => self.members(atom, map),
+            (Atom::Free, _) => Some(Node::new()),
+            (_, Value::Null) => None,
+            (Atom::Set(_) | Atom::Keyed(..), Value::Array(items)) => self.items(atom, items),
+            (Atom::Struct(_) | Atom::Map(_), other) => self.fault(format!("expected map, got &{{{}}}", go_text::of(other))),
+            (Atom::Set(_) | Atom::Keyed(..), other) => self.fault(format!("expected list, got &{{{}}}", go_text::of(other))),
         }
-        (Atom::Set(_) | Atom::Keyed(..), Value::Array(items)) => {
-            for item in items {
-                let Ok(key) = schema.item_key(atom, item) else { continue };
-                let mut child = node_of(schema, schema.items(atom), item);
-                child.is_member = true;
-                node.below.insert(key, child);
+    }
+
+    /// What is owned as a whole must fit all the same.
+    fn whole(&mut self, leaf: Leaf<'a>, value: &Value) {
+        match (leaf, value) {
+            (_, Value::Null) => {}
+            (Leaf::Struct(ty), value) => drop(self.node(Atom::Struct(ty), value)),
+            (Leaf::Map(shape), value) => drop(self.node(Atom::Map(shape), value)),
+            (Leaf::List(shape), Value::Array(items)) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.below(|| format!("[{i}]"), |reader| reader.node(reader.schema.item(shape), item));
+                }
             }
+            (Leaf::List(_), other) => drop(self.fault(format!("expected list, got &{{{}}}", go_text::of(other)))),
+            (Leaf::Text, value) if !value.is_string() => drop(self.fault(format!("expected string, got {}", go_syntax(value)))),
+            (Leaf::Bool, value) if !value.is_boolean() => {
+                self.fault(format!("expected boolean, got &{{{}}}", go_text::of(value)));
+            }
+            (Leaf::Number, value) if !value.is_number() => {
+                self.fault(format!("expected numeric (int or float), got {}", go_text::type_name(value)));
+            }
+            (Leaf::Text | Leaf::Bool | Leaf::Number | Leaf::Untyped, _) => {}
         }
-        (Atom::Struct(_) | Atom::Map(_) | Atom::Set(_) | Atom::Keyed(..), _) => {}
-        (Atom::Leaf(_) | Atom::Free, _) => node.is_member = true,
     }
-    node
-}
 
-/// What does not fit, in upstream's words, each with its path before it.
-pub(super) fn faults(schema: &Schema<'_>, config: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    check(schema, schema.root(), config, &mut String::new(), &mut faults);
-    faults
-}
-
-fn check(schema: &Schema<'_>, atom: Atom<'_>, value: &Value, path: &mut String, faults: &mut Vec<String>) {
-    if value.is_null() {
-        return;
-    }
-    match atom {
-        Atom::Struct(_) | Atom::Map(_) | Atom::Leaf(Leaf::Struct(_) | Leaf::Map(_)) => check_members(schema, atom, value, path, faults),
-        Atom::Set(_) | Atom::Keyed(..) | Atom::Leaf(Leaf::List(_)) => check_items(schema, atom, value, path, faults),
-        Atom::Leaf(Leaf::Text) if !value.is_string() => faults.push(format!("{path}: expected string, got {}", go_syntax(value))),
-        Atom::Leaf(Leaf::Bool) if !value.is_boolean() => faults.push(format!("{path}: expected boolean, got &{{{}}}", go_text::of(value))),
-        Atom::Leaf(Leaf::Number) if !value.is_number() => {
-            faults.push(format!("{path}: expected numeric (int or float), got {}", go_text::type_name(value)));
-        }
-        Atom::Leaf(_) | Atom::Free => {}
-    }
-}
-
-fn check_members(schema: &Schema<'_>, atom: Atom<'_>, value: &Value, path: &mut String, faults: &mut Vec<String>) {
-    let Value::Object(map) = value else {
-        faults.push(format!("{path}: expected map, got &{{{}}}", go_text::of(value)));
-        return;
-    };
-    let atom = match atom {
-        Atom::Leaf(Leaf::Struct(ty)) => Atom::Struct(ty),
-        Atom::Leaf(Leaf::Map(shape)) => Atom::Map(shape),
-        other => other,
-    };
-    let len = path.len();
-    for (name, value) in map {
-        path.push('.');
-        path.push_str(name);
-        match schema.member(atom, name) {
-            Some(member) => check(schema, member, value, path, faults),
-            None => {
-                faults.push(format!("{path}: field not declared in schema"));
-                path.truncate(len);
+    fn members(&mut self, atom: Atom<'a>, map: &Map<String, Value>) -> Option<Node> {
+        let mut nodes = Node::new();
+        for (name, value) in map {
+            let Some(member) = self.schema.member(atom, name) else {
+                self.faults.push(Fault { path: format!(".{name}"), text: "field not declared in schema".to_owned() });
                 // Upstream stops at the first unknown field of a struct.
-                return;
+                break;
+            };
+            let child = self.below(|| format!(".{name}"), |reader| reader.node(member, value));
+            let is_nothing = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+            let is_set = is_nothing || !matches!(atom, Atom::Struct(_));
+            if let Some(child) = if is_set { Some(marked(child)) } else { child } {
+                nodes.insert(field_key(name), Value::Object(child));
             }
         }
-        path.truncate(len);
+        (!nodes.is_empty()).then_some(nodes)
     }
-}
 
-fn check_items(schema: &Schema<'_>, atom: Atom<'_>, value: &Value, path: &mut String, faults: &mut Vec<String>) {
-    let Value::Array(items) = value else {
-        faults.push(format!("{path}: expected list, got &{{{}}}", go_text::of(value)));
-        return;
-    };
-    let len = path.len();
-    let mut seen = std::collections::HashSet::new();
-    for (i, item) in items.iter().enumerate() {
-        let below = match atom {
-            Atom::Leaf(Leaf::List(shape)) => {
-                path.push_str(&format!("[{i}]"));
-                schema.item(shape)
-            }
-            _ => match schema.item_key(atom, item) {
+    fn items(&mut self, atom: Atom<'a>, items: &[Value]) -> Option<Node> {
+        let (mut nodes, mut doubled) = (Node::new(), BTreeSet::new());
+        for (i, item) in items.iter().enumerate() {
+            let key = match self.schema.item_key(atom, item) {
+                Ok(key) => key,
                 Err(fault) => {
-                    faults.push(format!("{path}: element {i}: {fault}"));
-                    return;
+                    self.fault(format!("element {i}: {fault}"));
+                    break;
                 }
-                Ok(key) => {
-                    let text = shown(&key);
-                    if !seen.insert(key) {
-                        faults.push(format!("{path}: duplicate entries for key {text}"));
-                    }
-                    path.push_str(&text);
-                    schema.items(atom)
-                }
-            },
-        };
-        check(schema, below, item, path, faults);
-        path.truncate(len);
+            };
+            if nodes.contains_key(&key) {
+                self.fault(format!("duplicate entries for key {}", shown(&key)));
+                doubled.insert(key.clone());
+            }
+            let child = self.below(|| shown(&key), |reader| reader.node(reader.schema.items(atom), item));
+            put(&mut nodes, key, marked(child));
+        }
+        // Duplicates are told apart by nothing, so they are owned as a whole.
+        for key in doubled {
+            nodes.insert(key, Value::Object(Node::new()));
+        }
+        (!nodes.is_empty()).then_some(nodes)
+    }
+
+    fn fault(&mut self, text: String) -> Option<Node> {
+        self.faults.push(Fault { path: String::new(), text });
+        None
+    }
+
+    /// Puts a step before the paths of all faults that `walk` finds.
+    fn below(&mut self, step: impl Fn() -> String, walk: impl FnOnce(&mut Self) -> Option<Node>) -> Option<Node> {
+        let n_before = self.faults.len();
+        let node = walk(self);
+        for fault in &mut self.faults[n_before..] {
+            fault.path.insert_str(0, &step());
+        }
+        node
     }
 }
 

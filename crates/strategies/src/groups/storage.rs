@@ -12,7 +12,7 @@ const GROUP: &str = "storage.k8s.io";
 
 pub(super) const ROWS: &[Row] = &[
     Row { update: Some(bump_driver), ..Row::new(GROUP, "csidrivers").checked(rules::validate_driver, rules::validate_driver_update) },
-    Row::new(GROUP, "csinodes").checked(rules::validate_node, rules::validate_node_update),
+    Row { status_metadata: StatusMetadata::Kept, ..Row::new(GROUP, "csinodes").checked(rules::validate_node, rules::validate_node_update) },
     Row::new(GROUP, "csistoragecapacities").checked(rules::validate_capacity, rules::validate_capacity_update),
     Row::new(GROUP, "storageclasses").checked(rules::validate_class, rules::validate_class_update),
     Row {
