@@ -38,6 +38,7 @@ mod resources;
 mod reviews;
 mod serve;
 mod special;
+mod standing;
 mod start;
 mod table;
 mod tokens;

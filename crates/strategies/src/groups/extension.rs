@@ -1,5 +1,6 @@
 //! What extends the API itself: admissionregistration.k8s.io, apiextensions.k8s.io, apiregistration.k8s.io.
 
+use object::time;
 use serde_json::{Value, json};
 
 use crate::Context;
@@ -36,9 +37,20 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: NameRule::PathSegment,
         status_metadata: StatusMetadata::Kept,
+        create: Some(create_service),
         ..Row::new("apiregistration.k8s.io", "apiservices").checked(cluster::validate_service, cluster::validate_service_update)
     },
 ];
+
+/// What this server serves itself is there.
+fn create_service(service: &mut Value, context: &Context<'_>) {
+    if service["spec"]["service"].is_null() {
+        service["status"] = json!({"conditions": [{
+            "type": "Available", "status": "True", "reason": "Local", "message": "Local APIServices are always available",
+            "lastTransitionTime": time::seconds(context.now),
+        }]});
+    }
+}
 
 fn update_definition(subresource: &str, _: &Value, definition: &mut Value, _: &Context<'_>) {
     if subresource.is_empty() {
