@@ -82,11 +82,26 @@ impl Environment {
         environment
     }
 
-    /// What admission looks at: `object`, `oldObject`, `request`, `namespaceObject`, `authorizer`.
+    /// What admission looks at: `object`, `oldObject`, `request`, `namespaceObject`.
     pub fn admission() -> Self {
         let mut environment = Self::default();
         environment.declare(include_str!("../facts/admission.txt"));
         environment
+    }
+
+    /// Beside it what may be asked of authorization.
+    #[must_use]
+    pub fn with_authorizer(mut self) -> Self {
+        self.add_variable("authorizer", Type::Object("kubernetes.authorization.Authorizer".into()));
+        self.add_variable("authorizer.requestResource", Type::Object("kubernetes.authorization.ResourceCheck".into()));
+        self
+    }
+
+    /// Beside it what the policy's binding hands over: `params`.
+    #[must_use]
+    pub fn with_params(mut self) -> Self {
+        self.add_variable("params", Type::Dyn);
+        self
     }
 
     /// Beside it the types that mutations are made of.

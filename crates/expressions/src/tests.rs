@@ -2,17 +2,14 @@
 
 use serde_json::Value;
 
-use crate::{Environment, Type, check};
+use crate::{Environment, check};
 
 fn environment(name: &str) -> Environment {
     match name {
         "device" => Environment::device(),
-        "admission" => Environment::admission(),
-        "params" | "patch" => {
-            let mut environment = Environment::admission();
-            environment.add_variable("params", Type::Dyn);
-            if name == "patch" { environment.with_patches() } else { environment }
-        }
+        "admission" => Environment::admission().with_authorizer(),
+        "params" => Environment::admission().with_authorizer().with_params(),
+        "patch" => Environment::admission().with_authorizer().with_params().with_patches(),
         _ => Environment::default(),
     }
 }

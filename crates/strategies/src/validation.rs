@@ -13,6 +13,7 @@ pub(crate) mod core;
 pub(crate) mod definitions;
 pub(crate) mod devices;
 pub(crate) mod discovery;
+mod expressions;
 pub(crate) mod flow;
 pub(crate) mod networking;
 pub(crate) mod pods;

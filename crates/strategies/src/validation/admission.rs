@@ -1,9 +1,10 @@
-//! admissionregistration.k8s.io: policies and their bindings. Expressions are looked at as texts: whether they compile is not asked here.
+//! admissionregistration.k8s.io: policies and their bindings.
 
 use std::collections::HashSet;
 
 use object::names;
 
+use super::expressions::Scope;
 use super::webhooks::{FAILURE_POLICIES, MATCH_POLICIES, REINVOCATIONS, is_blank, validate_conditions, validate_names, validate_rule};
 use crate::check::{At, Faults};
 use crate::metadata;
@@ -38,7 +39,7 @@ const CEL_WORDS: &[&str] = &[
 pub(crate) fn validate_policy(policy: &At<'_>, faults: &mut Faults) {
     const ANNOTATIONS_MAX: usize = 20;
     let spec = policy.get("spec");
-    validate_shared(&spec, None, faults);
+    let scope = validate_shared(&spec, None, Scope::new(spec.get("paramKind").is_set(), !spec.get("variables").is_empty()), faults);
     let (validations, annotations) = (spec.get("validations"), spec.get("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         faults.required(&validations, "validations or auditAnnotations must contain at least one item");
@@ -46,14 +47,14 @@ pub(crate) fn validate_policy(policy: &At<'_>, faults: &mut Faults) {
         return;
     }
     for validation in validations.items() {
-        validate_validation(&validation, faults);
+        validate_validation(&validation, &scope, faults);
     }
     if annotations.len() > ANNOTATIONS_MAX {
         faults.invalid(&annotations, format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations"));
     }
     let mut seen = HashSet::new();
     for annotation in annotations.items() {
-        validate_annotation(&annotation, policy.get("metadata").get("name").text(), faults);
+        validate_annotation(&annotation, policy.get("metadata").get("name").text(), &scope, faults);
         let key = annotation.get("key");
         if !seen.insert(key.text()) {
             faults.duplicate_as(&key, key.text());
@@ -79,13 +80,13 @@ pub(crate) fn validate_policy_update(subresource: &str, _: &At<'_>, new: &At<'_>
 
 pub(crate) fn validate_mutating(policy: &At<'_>, faults: &mut Faults) {
     let spec = policy.get("spec");
-    validate_shared(&spec, Some(MUTATING_OPERATIONS), faults);
+    let scope = validate_shared(&spec, Some(MUTATING_OPERATIONS), Scope::new(spec.get("paramKind").is_set(), true), faults);
     let (mutations, again) = (spec.get("mutations"), spec.get("reinvocationPolicy"));
     if mutations.is_empty() {
         faults.required(&mutations, "mutations must contain at least one item");
     }
     for mutation in mutations.items() {
-        validate_mutation(&mutation, faults);
+        validate_mutation(&mutation, &scope, faults);
     }
     faults.need_one_of(&again, REINVOCATIONS);
 }
@@ -95,8 +96,8 @@ pub(crate) fn validate_mutating_update(_: &str, _: &At<'_>, new: &At<'_>, faults
     validate_mutating(new, faults);
 }
 
-/// What both kinds of policies have; `operations` where not all will do.
-fn validate_shared(spec: &At<'_>, operations: Option<&[&str]>, faults: &mut Faults) {
+/// What both kinds of policies have; `operations` where not all will do. The scope comes back with the variables in it.
+fn validate_shared(spec: &At<'_>, operations: Option<&[&str]>, mut scope: Scope, faults: &mut Faults) -> Scope {
     let (failure, kind, constraints) = (spec.get("failurePolicy"), spec.get("paramKind"), spec.get("matchConstraints"));
     if failure.is_set() {
         faults.one_of(&failure, FAILURE_POLICIES);
@@ -118,10 +119,11 @@ fn validate_shared(spec: &At<'_>, operations: Option<&[&str]>, faults: &mut Faul
     // What a parameter is decides what a condition may name.
     let conditions = spec.get("matchConditions");
     let name = format!("conditions {} {}", kind.value, conditions.value);
-    faults.tolerable(name, |faults| validate_conditions(&conditions, faults));
+    faults.tolerable(name, |faults| validate_conditions(&conditions, &scope, faults));
     for variable in spec.get("variables").items() {
-        validate_variable(&variable, faults);
+        validate_variable(&variable, &mut scope, faults);
     }
+    scope
 }
 
 /// Upstream's path does not say which rule.
@@ -194,7 +196,7 @@ fn is_identifier(name: &str) -> bool {
     is_shaped && !CEL_WORDS.contains(&name)
 }
 
-fn validate_variable(variable: &At<'_>, faults: &mut Faults) {
+fn validate_variable(variable: &At<'_>, scope: &mut Scope, faults: &mut Faults) {
     let (name, expression) = (variable.get("name"), variable.get("expression"));
     if is_blank(&name) {
         faults.required(&name, "name is not specified");
@@ -203,18 +205,26 @@ fn validate_variable(variable: &At<'_>, faults: &mut Faults) {
     }
     if is_blank(&expression) {
         faults.required(&expression, "expression is not specified");
+    } else {
+        scope.add_variable(name.text(), &expression, faults);
     }
 }
 
-fn validate_validation(validation: &At<'_>, faults: &mut Faults) {
+fn validate_validation(validation: &At<'_>, scope: &Scope, faults: &mut Faults) {
     let (expression, message, from) = (validation.get("expression"), validation.get("message"), validation.get("messageExpression"));
     if is_blank(&expression) {
         faults.required(&expression, "expression is not specified");
+    } else {
+        scope.validate_rule(&expression, faults);
     }
-    for text in [&from, &message] {
-        if text.has_text() && is_blank(text) {
-            faults.invalid_text(text, "must be non-empty if specified");
-        }
+    const BLANK: &str = "must be non-empty if specified";
+    if !is_blank(&from) {
+        scope.validate_message(&from, faults);
+    } else if from.has_text() {
+        faults.invalid_text(&from, BLANK);
+    }
+    if message.has_text() && is_blank(&message) {
+        faults.invalid_text(&message, BLANK);
     }
     if message.text().trim().contains(['\n', '\r']) {
         faults.invalid_text(&message, "must not contain line breaks");
@@ -222,7 +232,7 @@ fn validate_validation(validation: &At<'_>, faults: &mut Faults) {
     faults.one_of(&validation.get("reason"), &["Forbidden", "Invalid", "RequestEntityTooLarge"]);
 }
 
-fn validate_annotation(annotation: &At<'_>, policy: &str, faults: &mut Faults) {
+fn validate_annotation(annotation: &At<'_>, policy: &str, scope: &Scope, faults: &mut Faults) {
     const EXPRESSION_LEN_MAX: usize = 5 << 10;
     let (key, expression) = (annotation.get("key"), annotation.get("valueExpression"));
     if policy.is_empty() {
@@ -235,10 +245,12 @@ fn validate_annotation(annotation: &At<'_>, policy: &str, faults: &mut Faults) {
         faults.required(&expression, "valueExpression is not specified");
     } else if expression.text().trim().len() > EXPRESSION_LEN_MAX {
         faults.required(&expression, format!("must not exceed {EXPRESSION_LEN_MAX} bytes in length"));
+    } else {
+        scope.validate_annotation(&expression, faults);
     }
 }
 
-fn validate_mutation(mutation: &At<'_>, faults: &mut Faults) {
+fn validate_mutation(mutation: &At<'_>, scope: &Scope, faults: &mut Faults) {
     let (kind, patch, apply) = (mutation.get("patchType"), mutation.get("jsonPatch"), mutation.get("applyConfiguration"));
     let (own, other, shown) = match kind.text() {
         "" => return faults.required(&kind, ""),
@@ -250,6 +262,10 @@ fn validate_mutation(mutation: &At<'_>, faults: &mut Faults) {
         faults.required(own, format!("must be specified when patchType is {}", kind.text()));
     } else if is_blank(&own.get("expression")) {
         faults.required(&own.get("expression"), "");
+    } else if kind == "JSONPatch" {
+        scope.validate_json_patch(&own.get("expression"), faults);
+    } else {
+        scope.validate_apply_configuration(&own.get("expression"), faults);
     }
     if other.is_set() {
         faults.invalid_as(other, shown, format!("must not be specified when patchType is {}", kind.text()));

@@ -1,4 +1,4 @@
-//! resource.k8s.io: claims, their templates, device classes, slices and taint rules. Expressions are not compiled.
+//! resource.k8s.io: claims, their templates, device classes, slices and taint rules.
 
 pub(crate) mod admin;
 mod capacity;
@@ -11,6 +11,7 @@ use object::names;
 use serde_json::Value;
 
 use super::core::claims::validate_template_metadata;
+use super::expressions::validate_selector;
 use super::pods::{is_extended, validate_node_selector};
 use crate::check::{At, Faults};
 use crate::row::NameRule;
@@ -202,8 +203,12 @@ fn validate_exact(request: &At<'_>, faults: &mut Faults) {
 
 fn validate_selectors(list: &At<'_>, faults: &mut Faults) {
     if !is_too_many(list, LIST_MAX, faults) {
-        for expression in list.items().map(|selector| selector.get("cel")).filter(|expression| !expression.is_set()) {
-            faults.required(&expression, "");
+        for cel in list.items().map(|selector| selector.get("cel")) {
+            if cel.is_set() {
+                faults.tolerable(format!("selectors {}", list.value), |faults| validate_selector(&cel.get("expression"), faults));
+            } else {
+                faults.required(&cel, "");
+            }
         }
     }
 }

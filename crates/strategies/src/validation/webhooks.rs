@@ -1,10 +1,11 @@
-//! admissionregistration.k8s.io: webhook configurations, and the rules of matching that policies share. Expressions are not compiled.
+//! admissionregistration.k8s.io: webhook configurations, and the rules of matching that policies share.
 
 use std::collections::HashSet;
 
 use object::names;
 use serde_json::Value;
 
+use super::expressions::Scope;
 use crate::check::{At, Faults};
 use crate::row::NameRule;
 use crate::shapes;
@@ -59,7 +60,7 @@ fn validate_hook(hook: &At<'_>, faults: &mut Faults) {
     faults.one_of(&hook.get("reinvocationPolicy"), REINVOCATIONS);
     validate_client(&hook.get("clientConfig"), faults);
     let conditions = hook.get("matchConditions");
-    faults.unless_kept(&conditions, |faults| validate_conditions(&conditions, faults));
+    faults.unless_kept(&conditions, |faults| validate_conditions(&conditions, &Scope::new(false, false), faults));
 }
 
 /// Where a webhook is, here and of a resource definition's conversion.
@@ -224,7 +225,7 @@ pub(super) fn is_blank(at: &At<'_>) -> bool {
     at.text().trim().is_empty()
 }
 
-pub(super) fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
+pub(super) fn validate_conditions(list: &At<'_>, scope: &Scope, faults: &mut Faults) {
     const CONDITIONS_MAX: usize = 64;
     if list.len() > CONDITIONS_MAX {
         faults.too_many(list, CONDITIONS_MAX);
@@ -234,6 +235,8 @@ pub(super) fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
         let (expression, name) = (condition.get("expression"), condition.get("name"));
         if is_blank(&expression) {
             faults.required(&expression, "");
+        } else {
+            scope.validate_condition(&expression, faults);
         }
         if !faults.need_text(&name) {
             continue;
