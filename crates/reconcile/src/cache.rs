@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use client::options::Selection;
 use client::watch::Watched;
@@ -14,6 +14,7 @@ use object::key::ObjectKey;
 use object::plan::key_of;
 use tokio::sync::{Notify, watch};
 
+use crate::changed::Changed;
 use crate::kept::{Kept, Packing};
 use crate::subscription::Subscription;
 
@@ -33,27 +34,6 @@ impl<K: Metadata<Ty = ObjectMeta> + Watched + Sync> Cached for K {
     }
     fn trim(&mut self) {
         self.metadata_mut().managed_fields = None;
-    }
-}
-
-/// One object before and after; several changes may have been drawn together.
-#[derive(Debug)]
-pub struct Changed<K> {
-    pub key: ObjectKey,
-    pub old: Option<Arc<K>>,
-    pub new: Option<Arc<K>>,
-}
-
-impl<K> Clone for Changed<K> {
-    fn clone(&self) -> Self {
-        Changed { key: self.key.clone(), old: self.old.clone(), new: self.new.clone() }
-    }
-}
-
-impl<K> Changed<K> {
-    /// Both sides that are there: what was and what is may concern different keys.
-    pub fn sides(&self) -> impl Iterator<Item = &Arc<K>> {
-        self.old.iter().chain(self.new.iter())
     }
 }
 
@@ -379,9 +359,4 @@ impl<K: Cached> AnyCache for Cache<K> {
     fn count_in(&self, namespace: &str) -> usize {
         self.read().within(namespace).count()
     }
-}
-
-/// A value that is set once and shared; the lock is never held over a wait.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use object::key::ObjectKey;
 use object::plan::{Failure, Plan, key_of};
 
-use crate::cache::{Cache, Cached, Changed};
+use crate::cache::{Cache, Cached};
+use crate::changed::Changed;
 use crate::queue::Queue;
 
 /// As upstream's `--concurrent-*-syncs` for most controllers.

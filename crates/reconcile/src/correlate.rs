@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use object::Value;
@@ -13,7 +14,19 @@ use object::plan::{Note, Reference, Weight};
 use object::time::seconds;
 use serde_json::json;
 
-use crate::events::Origin;
+/// Who says it: `source` of an Event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    pub component: &'static str,
+    /// The node's name for the node's own events, else empty.
+    pub host: Arc<str>,
+}
+
+impl Origin {
+    pub fn component(component: &'static str) -> Self {
+        Origin { component, host: Arc::from("") }
+    }
+}
 
 const BURST: f64 = 25.0;
 const TOKENS_PER_SECOND: f64 = 1.0 / 300.0;

@@ -23,10 +23,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::act::{Outcome, carry_out, caught_up};
-use crate::cache::locked;
 use crate::controller::{Ask, Controller, PlanFn};
 use crate::events::{Origin, Recorder};
 use crate::informers::Informers;
+use crate::lock::locked;
 use crate::metrics::Counters;
 use crate::queue::Queue;
 

@@ -13,6 +13,7 @@ use object::time::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use crate::correlate::Origin;
 use crate::correlate::{Correlator, EventWrite};
 use crate::reduced::Reduced;
 
@@ -21,20 +22,6 @@ const PENDING_MAX: usize = 1000;
 /// Upstream: 12 tries with 10 s between; a coming server is met sooner this way.
 const TRIES_MAX: u32 = 12;
 const BETWEEN_TRIES_MAX: Duration = Duration::from_secs(10);
-
-/// Who says it: `source` of an Event.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    pub component: &'static str,
-    /// The node's name for the node's own events, else empty.
-    pub host: Arc<str>,
-}
-
-impl Origin {
-    pub fn component(component: &'static str) -> Self {
-        Origin { component, host: Arc::from("") }
-    }
-}
 
 #[derive(Clone)]
 pub struct Recorder {

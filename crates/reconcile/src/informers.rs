@@ -10,9 +10,10 @@ use client::options::Selection;
 use object::key::{GroupResource, GroupVersionResource};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::cache::{AnyCache, Cache, Cached, locked};
+use crate::cache::{AnyCache, Cache, Cached};
 use crate::informer;
 use crate::kept::Packing;
+use crate::lock::locked;
 use crate::reduced::Reduced;
 
 /// A cheap clone. The watches end when the last clone is gone, or with `stop`.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use crate::cache::locked;
+use crate::lock::locked;
 
 /// How objects of one kind are packed.
 pub(crate) struct Packing<K> {

@@ -15,8 +15,10 @@ pub mod subscription;
 
 pub mod informers;
 
+mod changed;
 mod informer;
 mod kept;
+mod lock;
 
 pub mod reduced;
 
@@ -31,7 +33,8 @@ pub mod events;
 mod correlate;
 mod metrics;
 
-pub use cache::{Cache, Changed, Index};
+pub use cache::{Cache, Index};
+pub use changed::Changed;
 pub use controller::{Ask, Controller};
 pub use driver::Driver;
 pub use events::Recorder;

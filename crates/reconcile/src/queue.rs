@@ -8,7 +8,7 @@ use object::key::ObjectKey;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::cache::locked;
+use crate::lock::locked;
 
 #[derive(Default)]
 pub(crate) struct Queue {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use object::key::ObjectKey;
 use tokio::sync::Notify;
 
-use crate::cache::{Changed, locked};
+use crate::changed::Changed;
+use crate::lock::locked;
 
 pub struct Subscription<K>(Feed<K>);
 

@@ -1,5 +1,6 @@
 //! What a cluster has before anybody asks for it: namespaces and the `kubernetes` Service.
 
+use authz::UserInfo;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,8 +11,7 @@ use serde_json::json;
 use crate::Registry;
 use crate::options::WriteOptions;
 use crate::request::Request;
-use crate::stages::UserInfo;
-use crate::write::OWN_MANAGER;
+use crate::stages::OWN_MANAGER;
 
 const NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 

@@ -8,7 +8,8 @@ use serde_json::{Map, json};
 use crate::form;
 use crate::options::{DeleteOptions, WriteOptions};
 use crate::request::{Answer, Request, Written};
-use crate::write::{OWN_MANAGER, Plan, Way};
+use crate::stages::OWN_MANAGER;
+use crate::write::{Plan, Way};
 use crate::{Registry, address, metadata};
 
 const CONFLICTS_MAX: usize = 1_000;

@@ -10,7 +10,7 @@ use store::{At, Expect, Op, Write};
 
 use crate::form::Stored;
 use crate::request::Request;
-use crate::write::OWN_MANAGER;
+use crate::stages::OWN_MANAGER;
 use crate::{Registry, address, faults, rows};
 
 /// The writes that charge the namespace's quotas for this create (no old object) or update.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use authz::UserInfo;
 use kinds::Resource;
 use object::key::GroupResource;
 use object::status::Status;
 use serde_json::{Value, json};
 
 use crate::form::Stored;
-use crate::stages::UserInfo;
 
 /// What every write function reads of a request.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@ use crate::options::WriteOptions;
 use crate::request::Request;
 use crate::{Registry, convert};
 
-pub use authz::UserInfo;
+/// As managedFields show what the server itself writes.
+pub(crate) const OWN_MANAGER: &str = "kube-apiserver";
 
 /// The version whose fields managedFields speak of, the writer in its words, and the other versions of the kind.
 struct Tracker<'a> {

@@ -16,8 +16,6 @@ use crate::request::{Answer, Request, Written};
 use crate::services::Holdings;
 use crate::{Registry, address, faults, metadata, quotas, rows, services};
 
-/// As managedFields show what the server itself writes.
-pub(crate) const OWN_MANAGER: &str = "kube-apiserver";
 /// Upstream: `maxNameGenerationCreateAttempts`.
 const GENERATE_TRIES_MAX: usize = 8;
 /// Writers that race for one object take turns; each lost turn means that another one won, so this ends. The limit is for bugs.

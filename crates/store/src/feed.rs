@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
-use crate::store::Shared;
 use crate::{Event, Revision};
 
 /// Events handed out at once: enough to spread the cost of waking, few enough not to hold the feed for long.
@@ -107,8 +107,39 @@ impl Feed {
         self.read().events.len()
     }
 
-    fn has_news(&self, since: Revision) -> bool {
+    pub(crate) fn has_news(&self, since: Revision) -> bool {
         self.last.load(Ordering::Acquire) > since.0
+    }
+
+    /// Wakes when something is pushed after this was called.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    /// The next events of a scope behind `seen`, which moves on with them; or the oldest revision kept, when `seen` is before it.
+    pub(crate) fn read_on(&self, seen: &mut Revision, scope: &Scope) -> Result<Vec<Arc<Event>>, Revision> {
+        while self.has_news(*seen) {
+            let ring = self.read();
+            if *seen < ring.dropped {
+                return Err(ring.dropped);
+            }
+            let start = ring.position_after(*seen);
+            let n_left = ring.events.len() - start;
+            let mut end = ring.events.len();
+            if n_left > N_BATCH_MAX {
+                let last = ring.events[start + N_BATCH_MAX - 1].revision;
+                end = start + N_BATCH_MAX + ring.events.range(start + N_BATCH_MAX..).take_while(|e| e.revision == last).count();
+            }
+            let events: Vec<_> = ring.events.range(start..end).filter(|e| scope.covers(&e.key)).cloned().collect();
+            match end.checked_sub(1).filter(|last| *last >= start) {
+                Some(last) => *seen = ring.events[last].revision,
+                None => break,
+            }
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+        Ok(Vec::new())
     }
 }
 
@@ -139,26 +170,6 @@ impl Ring {
     }
 }
 
-/// Why a watch gave its last event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WatchEnd {
-    /// The watcher read too slowly: events it has not seen are no longer kept. List again.
-    Compacted { oldest: Revision },
-    /// The store was closed.
-    Closed,
-}
-
-impl std::fmt::Display for WatchEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            WatchEnd::Compacted { oldest } => write!(f, "the watch fell behind, the oldest revision kept is {}", oldest.0),
-            WatchEnd::Closed => f.write_str("the store is closed"),
-        }
-    }
-}
-
-impl std::error::Error for WatchEnd {}
-
 /// Which keys a watcher sees.
 #[derive(Clone, Debug)]
 pub(crate) enum Scope {
@@ -182,94 +193,5 @@ impl Scope {
             Scope::Prefix(prefix) => key.starts_with(&**prefix),
             Scope::Key(own) => key == &**own,
         }
-    }
-}
-
-/// Reads the events of one prefix or key, in order and without gaps.
-pub struct Watcher {
-    shared: Arc<Shared>,
-    /// Taken only by `drop`.
-    feed: Option<Arc<Feed>>,
-    scope: Scope,
-    seen: Revision,
-}
-
-impl Watcher {
-    pub(crate) fn new(shared: Arc<Shared>, feed: Arc<Feed>, scope: Scope, from: Revision) -> Self {
-        Watcher { shared, feed: Some(feed), scope, seen: from }
-    }
-
-    /// The next events, oldest first, at least one; waits for them. Nothing is lost when the future is dropped unfinished.
-    pub async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
-        loop {
-            let events = self.try_next()?;
-            if !events.is_empty() {
-                return Ok(events);
-            }
-            let feed = self.feed.clone().expect("taken only by drop");
-            let mut news = std::pin::pin!(feed.news.notified());
-            news.as_mut().enable();
-            // What was published before the line above woke nobody here.
-            if !feed.has_news(self.seen) && !self.shared.is_closed() {
-                news.await;
-            }
-        }
-    }
-
-    /// The events that are there now; none is an empty list.
-    pub fn try_next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
-        // Read before the feed is looked at: what was published by then is in the feed by then.
-        let published = self.shared.published();
-        let feed = self.feed.as_ref().expect("taken only by drop");
-        while feed.has_news(self.seen) {
-            let ring = feed.read();
-            if self.seen < ring.dropped {
-                return Err(WatchEnd::Compacted { oldest: ring.dropped });
-            }
-            let start = ring.position_after(self.seen);
-            let n_left = ring.events.len() - start;
-            let mut end = ring.events.len();
-            if n_left > N_BATCH_MAX {
-                let last = ring.events[start + N_BATCH_MAX - 1].revision;
-                end = start + N_BATCH_MAX + ring.events.range(start + N_BATCH_MAX..).take_while(|e| e.revision == last).count();
-            }
-            let events: Vec<_> = ring.events.range(start..end).filter(|e| self.scope.covers(&e.key)).cloned().collect();
-            match end.checked_sub(1).filter(|last| *last >= start) {
-                Some(last) => self.seen = ring.events[last].revision,
-                None => break,
-            }
-            if !events.is_empty() {
-                return Ok(events);
-            }
-        }
-        if self.shared.is_closed() && !feed.has_news(self.seen) {
-            return Err(WatchEnd::Closed);
-        }
-        self.seen = self.seen.max(published);
-        Ok(Vec::new())
-    }
-
-    /// The revision up to which this watcher has handed out everything: what a bookmark may say. It moves with the whole
-    /// store as long as nothing waits to be read, also when this watcher is never woken.
-    pub fn position(&mut self) -> Revision {
-        let published = self.shared.published();
-        let feed = self.feed.as_ref().expect("taken only by drop");
-        if !feed.has_news(self.seen) {
-            self.seen = self.seen.max(published);
-        }
-        self.seen
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.feed.take());
-        self.shared.forget_feed_if_unwatched(&self.scope);
-    }
-}
-
-impl std::fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watcher").field("scope", &self.scope).field("seen", &self.seen).finish_non_exhaustive()
     }
 }

@@ -5,20 +5,23 @@
 //! values are shared, never copied. Engines: `Log` (embedded, one server), memory (tests and simulation); etcd comes behind
 //! the same engine seam by feeding the tree from one whole-keyspace watch.
 //!
-//! Start with `store` (what callers see), then `writer` (the way of a write), `tree` (what is kept), `feed` (how watchers learn)
+//! Start with `store` (what callers see), then `writer` (the way of a write), `tree` (what is kept), `feed` and `watcher` (how watchers learn)
 //! and `log` (what is on disk).
 //!
 //! Not here: anything about objects. Keys are text `/<group>/<resource>/[<namespace>/]<name>`; values are bytes.
 
 #![forbid(unsafe_code)]
 
+mod change;
 mod disk;
 mod feed;
 mod history;
 mod leases;
 mod log;
+mod shared;
 mod store;
 mod tree;
+mod watcher;
 mod writer;
 
 #[cfg(test)]
@@ -29,9 +32,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-pub use feed::{WatchEnd, Watcher};
 pub use history::HistoryLimits;
 pub use store::{LogStatus, Options, Status, Store};
+pub use watcher::{WatchEnd, Watcher};
 
 /// The one counter of all writes; a client sees it as `resourceVersion`. An empty store stands at 1, so 0 never names a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,20 +6,21 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::disk::{self, Disk, HostDisk};
-use crate::feed::{Feed, Scope};
+use crate::feed::Scope;
 use crate::leases::Leases;
 use crate::log::{self, Common, Layout, Place, Recovered};
+use crate::shared::Shared;
 use crate::tree::Tree;
 use crate::writer::{Answer, N_GROUP_MAX, Request, Writer};
-use crate::{At, Error, Event, HistoryLimits, LeaseId, Outcome, Page, Record, Revision, Watcher, Write};
+use crate::{At, Error, HistoryLimits, LeaseId, Outcome, Page, Record, Revision, Watcher, Write};
 
 /// Records read under one lock: a list of everything shall not hold up a publication for long.
 const N_CHUNK: usize = 2048;
@@ -274,7 +275,7 @@ impl Store {
                 Err(Error::Closed) => return,
                 Err(_) => Some(Instant::now() + RETRY_AFTER),
             };
-            let nudged = self.inner.shared.nudges.notified();
+            let nudged = self.inner.shared.nudged();
             match wake_at {
                 Some(at) => drop(tokio::time::timeout_at(at, nudged).await),
                 None => nudged.await,
@@ -292,7 +293,7 @@ impl Store {
             live_bytes: tree.live_bytes,
             n_history: tree.root.len(),
             history_bytes: tree.history_bytes,
-            n_leases: shared.n_leases.load(Ordering::Relaxed),
+            n_leases: shared.n_leases(),
             log: self.inner.log.as_deref().map(|log| LogStatus {
                 snapshot_revision: Revision(log.snapshot_revision.load(Ordering::Relaxed)),
                 bytes_since_snapshot: log.log_bytes.load(Ordering::Relaxed),
@@ -327,102 +328,5 @@ impl Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
-    }
-}
-
-/// What readers, watchers and the writer have in common.
-pub(crate) struct Shared {
-    tree: RwLock<Tree>,
-    /// The tree's revision, to be read without its lock. Never ahead of what the feeds hold.
-    published: AtomicU64,
-    is_closed: AtomicBool,
-    n_leases: AtomicUsize,
-    /// Wakes whoever keeps the time, when there is something new to keep.
-    nudges: Notify,
-    /// The keeper of the time sleeps until something is written.
-    is_quiet: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new(tree: Tree) -> Self {
-        Shared {
-            published: AtomicU64::new(tree.revision.0),
-            tree: RwLock::new(tree),
-            is_closed: AtomicBool::new(false),
-            n_leases: AtomicUsize::new(0),
-            nudges: Notify::new(),
-            is_quiet: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
-        self.tree.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Tree> {
-        self.tree.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn published(&self) -> Revision {
-        Revision(self.published.load(Ordering::Acquire))
-    }
-
-    /// Shows durable events to readers and hands them to the feeds, which the caller wakes.
-    pub(crate) fn publish(&self, events: &[Arc<Event>]) -> Vec<Arc<Feed>> {
-        let Some(newest) = events.last() else { return Vec::new() };
-        let mut tree = self.write();
-        // In order of first use, not of address: simulations must wake in the same order each time.
-        let mut batches: Vec<(Arc<Feed>, Vec<Arc<Event>>)> = vec![(tree.root.clone(), events.to_vec())];
-        let mut places = std::collections::HashMap::new();
-        for event in events {
-            tree.apply(event);
-            for feed in tree.feeds_of(&event.key).skip(1) {
-                let place = *places.entry(Arc::as_ptr(feed)).or_insert_with(|| {
-                    batches.push((feed.clone(), Vec::new()));
-                    batches.len() - 1
-                });
-                batches[place].1.push(event.clone());
-            }
-        }
-        for (feed, events) in &batches {
-            feed.push(events);
-        }
-        self.published.store(newest.revision.0, Ordering::Release);
-        drop(tree);
-        if self.is_quiet.load(Ordering::Relaxed) && self.is_quiet.swap(false, Ordering::AcqRel) {
-            self.nudge();
-        }
-        batches.into_iter().map(|(feed, _)| feed).collect()
-    }
-
-    pub(crate) fn forget_feed_if_unwatched(&self, scope: &Scope) {
-        // Only feeds within a topic come and go.
-        if scope.text().matches('/').count() >= 3 {
-            self.write().forget_feed_if_unwatched(scope.text(), scope.is_key());
-        }
-    }
-
-    pub(crate) fn nudge(&self) {
-        self.nudges.notify_one();
-    }
-
-    pub(crate) fn set_quiet(&self, is_quiet: bool) {
-        self.is_quiet.store(is_quiet, Ordering::Release);
-    }
-
-    pub(crate) fn set_n_leases(&self, n: usize) {
-        self.n_leases.store(n, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        self.nudge();
-        for feed in self.read().all_feeds() {
-            feed.wake();
-        }
     }
 }

@@ -12,18 +12,17 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::change::{Change, Fault, GROUP_BYTES_MAX};
 use crate::history::{Marks, Past};
 use crate::leases::Leases;
 use crate::log::{Log, View};
-use crate::store::Shared;
+use crate::shared::Shared;
 use crate::tree::Tree;
 use crate::{Error, Event, Expect, HistoryLimits, LeaseId, Note, Op, Outcome, Record, Revision, Write};
 
 /// As etcd's limit of a request: clients' own limits were chosen with it in mind.
 pub(crate) const VALUE_BYTES_MAX: usize = 1536 << 10;
 pub(crate) const KEY_BYTES_MAX: usize = 4 << 10;
-/// One group is one frame of the log: large enough that syncing is not what limits, small enough to be written in a blink.
-pub(crate) const GROUP_BYTES_MAX: usize = 4 << 20;
 pub(crate) const N_GROUP_MAX: usize = 1024;
 /// What a change costs in the log beside key and value, rounded up.
 const CHANGE_OVERHEAD: usize = 64;
@@ -44,31 +43,6 @@ pub(crate) enum Request {
 }
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What a group does to the store, in order; the log keeps exactly these.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    Event(Arc<Event>),
-    Grant(LeaseId, Duration),
-    Revoke(LeaseId),
-    Compact(Revision),
-}
-
-/// Why a group was not written.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    NoSpace,
-    Dead(String),
-}
-
-impl Fault {
-    fn error(&self) -> Error {
-        match self {
-            Fault::NoSpace => Error::NoSpace,
-            Fault::Dead(why) => Error::Unknown(why.clone()),
-        }
-    }
-}
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::writer::Change;
+use crate::change::Change;
 use crate::{LeaseId, Note, Record, Revision};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

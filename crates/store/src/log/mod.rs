@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::change::{Change, Fault};
 use crate::disk::{Disk, is_full, write_all_at};
-use crate::writer::{Change, Fault};
 use crate::{HistoryLimits, Options};
 pub(crate) use entry::Entry;
 use frame::FrameBuffer;
@@ -75,7 +75,7 @@ impl Layout {
 
     /// The largest group: several must fit into a segment.
     pub(crate) fn group_bytes_max(&self) -> usize {
-        usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX).min(crate::writer::GROUP_BYTES_MAX)
+        usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX).min(crate::change::GROUP_BYTES_MAX)
     }
 }
 

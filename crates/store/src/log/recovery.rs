@@ -20,11 +20,11 @@ use super::frame::{FILE_HEADER_LEN, FrameBuffer, frame_at, header_behind};
 use super::segment::{self, Segment, name_of, number_in};
 use super::snapshot::{self, Place, View, drop_replaced, read_snapshot};
 use super::{Common, Job, Layout, Log};
+use crate::change::Fault;
 use crate::disk::{Disk, DiskFile, is_full, write_all_at};
 use crate::history::{Marks, Past};
 use crate::leases::Leases;
 use crate::tree::Tree;
-use crate::writer::Fault;
 use crate::{Error, Event, Revision};
 
 const FORMAT: &str = "FORMAT";
