@@ -66,7 +66,12 @@ pub(crate) fn tree(code: u16, value: &Value, format: Format) -> Response<Body> {
 
 pub(crate) fn protobuf(value: &Value) -> Option<Vec<u8>> {
     let catalog = kinds::builtin();
-    let type_id = catalog.type_of(&meta::kind(value))?;
+    let mut kind = meta::kind(value);
+    if kind.version.is_empty() {
+        // Upstream: the oldest discovery documents do not say theirs.
+        kind.version = "v1".to_owned();
+    }
+    let type_id = catalog.type_of(&kind)?;
     let has_wire = !catalog.get(type_id).wire.is_empty();
     has_wire.then(|| codec::protobuf::encode(catalog, type_id, value))
 }
@@ -98,6 +103,10 @@ impl Encoder<'_> {
         }
         if let Shape::Table(style) = self.wanted.shape {
             let mut text = table::text_of_one(self.registry, self.resource, style, stored, true)?;
+            if format == Format::Yaml {
+                let table: Value = serde_json::from_slice(&text).map_err(Status::internal)?;
+                return Ok(tree(code, &table, format));
+            }
             text.put_u8(b'\n');
             return Ok(response(code, Format::Json, Body::whole(text.freeze())));
         }

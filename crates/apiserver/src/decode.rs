@@ -1,5 +1,6 @@
 //! From the bytes of a body to a tree of the expected kind, in Go's form, with what was odd about it.
 
+use codec::json_fault;
 use kinds::{Catalog, TypeId};
 use object::Value;
 use object::key::GroupVersionKind;
@@ -7,7 +8,6 @@ use object::status::Status;
 use registry::options::FieldValidation;
 use registry::{Patch, PatchKind};
 
-use crate::json_fault;
 use crate::negotiate::Format;
 
 /// A body that is an object of the kind expected, and warnings about its fields.
@@ -44,6 +44,10 @@ pub(crate) fn typed(
         Format::Yaml => (yaml(body).map_err(|e| unrecognized(expected, body, &format!("yaml: {e}")))?, Vec::new()),
         Format::Protobuf => (protobuf(catalog, body).map_err(|e| unrecognized(expected, body, &e))?, Vec::new()),
     };
+    let api_version = object["apiVersion"].as_str().unwrap_or("");
+    if api_version.matches('/').count() > 1 {
+        return Err(unrecognized(expected, body, &format!("unexpected GroupVersion string: {api_version}")));
+    }
     check_kind(catalog, &object, expected)?;
     let faults = match format {
         Format::Yaml if *validation != FieldValidation::Ignore => {
@@ -124,7 +128,7 @@ fn check_kind(catalog: &Catalog, object: &Value, expected: &GroupVersionKind) ->
     if catalog.type_of(&sent).is_none() {
         return refused(unregistered(&sent.kind, &api_version));
     }
-    if api_version != expected.api_version() {
+    if internal_kind(catalog, &sent) == internal_kind(catalog, expected) {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             expected.api_version()
@@ -136,6 +140,12 @@ fn check_kind(catalog: &Catalog, object: &Value, expected: &GroupVersionKind) ->
         sent.kind,
         internal_type(&expected.group, &expected.kind)
     ))
+}
+
+/// Versions and groups of one kind share a Go type inside of upstream.
+fn internal_kind(catalog: &Catalog, kind: &GroupVersionKind) -> String {
+    let row = catalog.resources.iter().find(|r| r.group == kind.group && r.version == kind.version && r.kind == kind.kind);
+    internal_type(row.map_or(&kind.group, |row| &row.storage_group), &kind.kind)
 }
 
 /// Upstream's name of a kind's internal Go type: messages show it.
@@ -186,7 +196,11 @@ pub(crate) fn delete_options(catalog: &Catalog, kind: &GroupVersionKind, format:
         Format::Json => {
             let text = |e: codec::json::Error| json_fault::find(body).unwrap_or_else(|| e.to_string());
             let unreadable = |e| Status::bad_request(format!("couldn't get version/kind; json parse error: {}", text(e)));
-            codec::json::parse(body).map_err(unreadable)?.value
+            let value = codec::json::parse(body).map_err(unreadable)?.value;
+            match codec::json::type_meta_fault(&value) {
+                None => value,
+                Some(fault) => return Err(Status::bad_request(format!("couldn't get version/kind; json parse error: {fault}"))),
+            }
         }
         Format::Yaml => yaml(body).map_err(|e| unreadable(kind, &e))?,
         Format::Protobuf => codec::protobuf::decode(catalog, body).map_err(|e| unreadable(kind, &e.to_string()))?.1,

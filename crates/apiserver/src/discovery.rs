@@ -105,7 +105,7 @@ fn storage_version_hash(resource: &Resource) -> String {
 }
 
 /// `/api` (`core` true) or `/apis` as one `APIGroupDiscoveryList`.
-pub(crate) fn aggregated(catalog: &Catalog, api_version: &str, core: bool) -> Value {
+pub(crate) fn aggregated(catalog: &Catalog, core: bool) -> Value {
     let items: Vec<Value> = catalog
         .groups
         .iter()
@@ -116,7 +116,7 @@ pub(crate) fn aggregated(catalog: &Catalog, api_version: &str, core: bool) -> Va
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
-    json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{api_version}"), "metadata": {}, "items": items})
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
 fn aggregated_version(catalog: &Catalog, group: &str, version: &str) -> Value {

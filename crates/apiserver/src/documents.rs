@@ -1,14 +1,15 @@
 //! Paths that name no object: discovery, version, health, metrics, keys.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use object::Value;
 use object::status::Status;
 use serde_json::json;
 
 use crate::body::Body;
 use crate::call::Call;
-use crate::negotiate::{self, Format, JSON, wants_aggregated};
+use crate::negotiate::{self, Format, wants_aggregated};
+use crate::resources::no_such_method;
 use crate::{ApiServer, answer, discovery, health, metrics, version};
 
 impl ApiServer {
@@ -17,9 +18,16 @@ impl ApiServer {
         let path = call.info.path.trim_end_matches('/');
         let catalog = self.registry.catalog();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-        let is_health = matches!(parts[0], "healthz" | "livez" | "readyz");
-        if !is_health && !matches!(call.info.verb, "get" | "head") {
-            return Ok(None);
+        // Upstream: these have routes of a method each, everything else takes any.
+        let is_routed = matches!(parts.as_slice(), ["version" | "api" | ".well-known" | "openid", ..] | ["apis", _, _]);
+        if is_routed && call.method != Method::GET {
+            let is_there = match parts.as_slice() {
+                ["api", version] => discovery::resources(&catalog, "", version).is_some(),
+                ["apis", group, version] => discovery::resources(&catalog, group, version).is_some(),
+                ["version"] | ["api"] | [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"] => true,
+                _ => false,
+            };
+            return if is_there { Err(no_such_method()) } else { Ok(None) };
         }
         let value = match parts.as_slice() {
             [""] => discovery::paths(&catalog, &other_paths()),
@@ -54,13 +62,17 @@ impl ApiServer {
             ["openid", "v1", "jwks"] => return Ok(Some(jwks_response(&self.jwks()))),
             _ => return Ok(None),
         };
-        let format = call.wanted(false).map_or(Format::Json, |w| w.format);
+        let format = match parts.as_slice() {
+            ["api", _] | ["apis", _, _] => call.wanted(false)?.format,
+            ["apis", _] => call.wanted(false).map_err(|_| negotiate::unacceptable())?.format,
+            _ => call.wanted(false).map_or(Format::Json, |w| w.format),
+        };
         Ok(Some(answer::tree(200, &value, format)))
     }
 
     fn discovery_root(&self, call: &Call, is_core: bool) -> Result<Response<Body>, Status> {
         let catalog = self.registry.catalog();
-        let Some(api_version) = wants_aggregated(call.header(header::ACCEPT)) else {
+        let Some(format) = wants_aggregated(call.header(header::ACCEPT)) else {
             // Upstream: the router knows what core can be read as, and refuses the rest itself.
             let format = call.wanted(false).map_err(|refusal| if is_core { refusal } else { negotiate::unacceptable() })?.format;
             let value = if is_core { discovery::core_versions(&self.address) } else { discovery::groups(&catalog) };
@@ -68,16 +80,18 @@ impl ApiServer {
             response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
             return Ok(response);
         };
-        let text: Bytes = serde_json::to_vec(&discovery::aggregated(&catalog, api_version, is_core)).map_err(Status::internal)?.into();
+        let document = discovery::aggregated(&catalog, is_core);
+        let text: Bytes = serde_json::to_vec(&document).map_err(Status::internal)?.into();
         let etag = discovery::etag(&text);
+        let text = if format == Format::Yaml { codec::yaml::write(&document).into() } else { text };
         let mut response = if call.header(header::IF_NONE_MATCH) == Some(etag.as_str()) {
-            let mut response = answer::response(304, Format::Json, Body::empty());
+            let mut response = answer::response(304, format, Body::empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            answer::response(200, Format::Json, Body::whole(text))
+            answer::response(200, format, Body::whole(text))
         };
-        let media_type = format!("{JSON};g=apidiscovery.k8s.io;v={api_version};as=APIGroupDiscoveryList");
+        let media_type = format!("{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", format.media_type());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&media_type).map_err(Status::internal)?);
         headers.insert(header::ETAG, HeaderValue::from_str(&etag).map_err(Status::internal)?);

@@ -133,6 +133,7 @@ impl ApiServer {
         let (group, version) = match parts.as_slice() {
             ["api", version, ..] => ("", *version),
             ["apis", group, version, ..] => (*group, *version),
+            ["version", ..] => return Err(Status::no_such_path()),
             _ => return Ok(crate::resources::not_served()),
         };
         match catalog.groups.iter().find(|g| g.name == group) {

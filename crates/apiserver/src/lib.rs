@@ -19,7 +19,6 @@ mod frames;
 mod handler;
 mod health;
 mod impersonate;
-mod json_fault;
 mod legacy_tokens;
 mod limits;
 mod list;

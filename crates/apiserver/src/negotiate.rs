@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
     pub(crate) shape: Shape,
     /// `PartialObjectMetadataList` was asked for by its name.
     pub(crate) names_list: bool,
+    /// Upstream: asked for so, whatever the query says.
+    pub(crate) is_pretty: bool,
 }
 
 pub(crate) const JSON: &str = "application/json";
@@ -71,7 +73,7 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
 pub(crate) fn wanted(accept: Option<&str>, shapes: bool) -> Result<Wanted, Status> {
     let accept = accept.unwrap_or("").trim();
     if accept.is_empty() {
-        return Ok(Wanted { format: Format::Json, shape: Shape::AsIs, names_list: false });
+        return Ok(Wanted { format: Format::Json, shape: Shape::AsIs, names_list: false, is_pretty: false });
     }
     clauses(accept).iter().find_map(|clause| serve(clause, shapes)).ok_or_else(|| {
         let is_known = clauses(accept).iter().any(|clause| ALL.iter().any(|(name, _)| *name == clause.media_type));
@@ -92,50 +94,72 @@ pub(crate) fn unacceptable() -> Status {
     Status::not_acceptable(format!("only the following media types are accepted: {KNOWN}"))
 }
 
-fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
-    let format = match clause.media_type {
-        "*/*" => Format::Json,
-        other => ALL.iter().find(|(name, _)| *name == other)?.1,
-    };
-    let param = |name: &str| clause.params.iter().find(|(k, _)| *k == name).map(|(_, v)| *v);
-    let version = match param("v") {
-        Some("v1") | None => "v1",
-        Some("v1beta1") => "v1beta1",
-        Some(_) => "",
-    };
-    let shape = match param("as") {
-        None => Shape::AsIs,
-        Some(_) if !shapes || param("g") != Some("meta.k8s.io") || version.is_empty() => return None,
-        // Upstream: tables have no protobuf form.
-        Some("Table") if format == Format::Protobuf => return None,
-        Some("Table") => Shape::Table(Style { version, include: Include::default() }),
-        Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Shape::Metadata(version),
-        Some(_) => return None,
-    };
-    Some(Wanted { format, shape, names_list: param("as") == Some("PartialObjectMetadataList") })
+/// YAML has no form in which events could follow each other.
+pub(crate) fn no_stream() -> Status {
+    Status::not_acceptable(format!("only the following media types are accepted: {}", STREAMS.trim_start_matches(", ")))
 }
 
-/// `apidiscovery.k8s.io` version of an aggregated discovery document, when that is asked for first.
-pub(crate) fn wants_aggregated(accept: Option<&str>) -> Option<&'static str> {
-    for clause in clauses(accept.unwrap_or("")) {
-        let param = |name: &str| clause.params.iter().find(|(k, _)| *k == name).map(|(_, v)| *v);
-        let is_aggregated = param("g") == Some("apidiscovery.k8s.io") && param("as") == Some("APIGroupDiscoveryList");
-        match (clause.media_type, is_aggregated, param("v")) {
-            (JSON, true, Some("v2")) => return Some("v2"),
-            (JSON | "*/*" | PROTOBUF, false, _) => return None,
-            _ => {}
+/// Upstream: `acceptMediaTypeOptions`, once for each format that the clause may mean.
+fn serve(clause: &Clause<'_>, shapes: bool) -> Option<Wanted> {
+    let is_meant = |name: &str| matches!(clause.media_type, "*/*") || clause.media_type == name;
+    ALL.iter().filter(|(name, _)| is_meant(name)).find_map(|(_, format)| serve_as(clause, *format, shapes))
+}
+
+fn serve_as(clause: &Clause<'_>, format: Format, shapes: bool) -> Option<Wanted> {
+    let is_streamed = |schema: &str| schema == "watch" && format != Format::Yaml;
+    if clause.param("stream").is_some_and(|schema| !schema.is_empty() && !is_streamed(schema)) {
+        return None;
+    }
+    let is_turned = ["as", "g", "v"].iter().any(|name| clause.param(name).is_some());
+    let shape = if is_turned { clause.shape(format).filter(|_| shapes)? } else { Shape::AsIs };
+    let names_list = clause.param("as") == Some("PartialObjectMetadataList");
+    Some(Wanted { format, shape, names_list, is_pretty: clause.param("pretty") == Some("1") })
+}
+
+impl Clause<'_> {
+    fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn shape(&self, format: Format) -> Option<Shape> {
+        let version = match (self.param("g")?, self.param("v")?) {
+            ("meta.k8s.io", "v1") => "v1",
+            ("meta.k8s.io", "v1beta1") => "v1beta1",
+            _ => return None,
+        };
+        match self.param("as")? {
+            // Upstream: tables have no protobuf form.
+            "Table" if format != Format::Protobuf => Some(Shape::Table(Style { version, include: Include::default() })),
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Metadata(version)),
+            _ => None,
         }
     }
-    None
+}
+
+/// The format of an aggregated discovery document, when that is asked for anywhere: no other clause is looked at for it.
+/// Upstream: its older version, `v2beta1`, is passed over.
+pub(crate) fn wants_aggregated(accept: Option<&str>) -> Option<Format> {
+    clauses(accept.unwrap_or("")).iter().find_map(|clause| {
+        let asked = [clause.param("g"), clause.param("v"), clause.param("as")];
+        let is_aggregated = asked == [Some("apidiscovery.k8s.io"), Some("v2"), Some("APIGroupDiscoveryList")];
+        // As protobuf it is not there: the catalog knows no message for it.
+        match clause.media_type {
+            JSON | "*/*" | "application/*" if is_aggregated => Some(Format::Json),
+            YAML if is_aggregated => Some(Format::Yaml),
+            _ => None,
+        }
+    })
 }
 
 /// The format of a body; upstream takes JSON when the header is missing.
 pub(crate) fn sent(content_type: Option<&str>) -> Result<Format, Status> {
-    let media_type = media_type(content_type);
-    if media_type.is_empty() {
+    if content_type.unwrap_or("").is_empty() {
         return Ok(Format::Json);
     }
-    ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(media_type)).map(|(_, format)| *format).ok_or_else(|| {
+    let (media_type, params) = content_type.unwrap_or("").split_once(';').unwrap_or((content_type.unwrap_or(""), ""));
+    // Upstream: a parameter without a value spoils the whole.
+    let is_whole = params.split(';').all(|param| param.trim().is_empty() || param.contains('='));
+    ALL.iter().find(|(name, _)| is_whole && name.eq_ignore_ascii_case(media_type.trim())).map(|(_, format)| *format).ok_or_else(|| {
         Status::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )
@@ -173,7 +197,7 @@ mod tests {
         check("text/html", None);
         assert_eq!(
             wants_aggregated(Some("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")),
-            Some("v2")
+            Some(Format::Json)
         );
         assert_eq!(wants_aggregated(Some("application/json")), None);
     }

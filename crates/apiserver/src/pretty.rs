@@ -10,9 +10,14 @@ use crate::negotiate::JSON;
 const PLAIN_TOOLS: &[&str] = &["curl", "Wget", "Mozilla/5.0"];
 
 pub(crate) fn is_wanted(call: &Call) -> bool {
-    match call.query.get("pretty") {
-        Some(_) => call.query.flag("pretty"),
-        None => call.header(header::USER_AGENT).is_some_and(|agent| PLAIN_TOOLS.iter().any(|tool| agent.starts_with(tool))),
+    if call.wanted(true).is_ok_and(|wanted| wanted.is_pretty) {
+        return true;
+    }
+    match call.query.get("pretty").unwrap_or("") {
+        // Go: `strconv.ParseBool`.
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+        other if !other.is_empty() => false,
+        _ => call.header(header::USER_AGENT).is_some_and(|agent| PLAIN_TOOLS.iter().any(|tool| agent.starts_with(tool))),
     }
 }
 

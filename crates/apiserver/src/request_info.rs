@@ -12,6 +12,8 @@ pub(crate) struct RequestInfo {
     pub(crate) resource: String,
     pub(crate) subresource: String,
     pub(crate) name: String,
+    /// `namespaces//pods`: upstream routes it as it does a namespace, whose name is empty.
+    pub(crate) has_unnamed_namespace: bool,
     /// What follows the subresource (`/nodes/a/proxy/metrics` leaves `metrics`), as it was sent.
     pub(crate) rest: String,
 }
@@ -44,6 +46,7 @@ pub(crate) fn parse(method: &str, path: &str, watch: bool, name_selector: Option
     if parts[at] == "namespaces" && parts.len() > at + 1 {
         info.namespace = decode(parts[at + 1]);
         if parts.len() > at + 2 && !NAMESPACE_SUBRESOURCES.contains(&parts[at + 2]) {
+            info.has_unnamed_namespace = info.namespace.is_empty();
             at += 2;
         }
     }

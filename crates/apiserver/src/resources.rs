@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Method, Response, header};
 use kinds::{Catalog, Resource, Subresource};
 use object::Value;
 use object::key::GroupVersionKind;
@@ -42,6 +42,9 @@ impl ApiServer {
         };
         check_name(info)?;
         check_route(info, &resource)?;
+        if call.method == Method::HEAD && !is_passed_on(&info.subresource) {
+            return Err(no_such_method());
+        }
         let target = Target { catalog, resource };
         let answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
         let Some(warning) = deprecation(&target.resource).filter(|_| target.resource.has_verb(call.info.verb)) else {
@@ -79,8 +82,7 @@ impl ApiServer {
             return Err(Status::no_such_path());
         };
         let verb = call.info.verb;
-        let is_stream = matches!(part.name.as_str(), "proxy" | "exec" | "attach" | "portforward" | "log");
-        if is_stream {
+        if is_passed_on(&part.name) {
             return self.pass_on(call, target).await;
         }
         if !part.verbs.iter().any(|v| v == verb) {
@@ -146,6 +148,9 @@ impl ApiServer {
 
     fn watch(self: &Arc<Self>, call: &Call, target: &Target) -> Answered {
         let wanted = call.wanted(true)?;
+        if wanted.format == Format::Yaml {
+            return Err(negotiate::no_stream());
+        }
         let mut options = query::list_options(&call.query)?;
         // The old `/watch/` paths name one object in the path.
         if !call.info.name.is_empty() && options.fields.is_everything() {
@@ -163,9 +168,6 @@ impl ApiServer {
     }
 
     async fn create(&self, call: &mut Call, target: &Target) -> Answered {
-        if target.resource.namespaced && call.info.namespace.is_empty() {
-            return Err(no_such_method());
-        }
         let options = write_options(call)?;
         let decoded = self.read_typed(call, target, &target.resource.gvk(), &options.field_validation).await?;
         match self.registry.create(&request(call, target), decoded.object, &options).await {
@@ -211,6 +213,13 @@ impl ApiServer {
     async fn delete_collection(self: &Arc<Self>, call: &mut Call, target: &Target) -> Answered {
         let selection = query::list_options(&call.query)?;
         let options = self.read_delete_options(call, target).await?;
+        if call.info.has_unnamed_namespace {
+            // Upstream: what is in any namespace is found, and not deleted, for the request names none.
+            let list = self.registry.list(&target.resource, "", &selection)?;
+            let is_empty = list.records.is_empty();
+            let answer = self.listing(target, call.wanted(true)?, list);
+            return if is_empty { answer.answer().await } else { Err(Status::bad_request("Namespace parameter required.")) };
+        }
         let request = request(call, target);
         let list = self.registry.delete_collection(&request, &options, &selection).await?;
         let mut response = self.listing(target, call.wanted(true)?, list).answer().await?;
@@ -360,6 +369,11 @@ pub(crate) fn no_such_method() -> Status {
     }
 }
 
+/// The kubelet or whoever else is behind it answers these.
+fn is_passed_on(subresource: &str) -> bool {
+    matches!(subresource, "proxy" | "exec" | "attach" | "portforward" | "log")
+}
+
 /// What users of a kind that is going out of use are told with every answer.
 fn deprecation(resource: &Resource) -> Option<&'static str> {
     match (resource.group.as_str(), resource.plural.as_str()) {
@@ -399,7 +413,7 @@ fn check_name(info: &RequestInfo) -> Result<(), Status> {
 /// Which paths and methods go together, as upstream's routes have it.
 fn check_route(info: &RequestInfo, resource: &Resource) -> Result<(), Status> {
     let is_whole = matches!(info.verb, "list" | "watch" | "deletecollection");
-    let lacks_namespace = resource.namespaced && info.namespace.is_empty();
+    let lacks_namespace = resource.namespaced && info.namespace.is_empty() && !info.has_unnamed_namespace;
     let has_namespace = !resource.namespaced && !info.namespace.is_empty() && resource.plural != "namespaces";
     if has_namespace || lacks_namespace && !info.name.is_empty() && !is_whole {
         return Err(Status::no_such_path());

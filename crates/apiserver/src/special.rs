@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Response;
 use object::Value;
+use object::key::GroupResource;
 use object::status::Status;
 use registry::Request;
 use serde_json::json;
@@ -86,7 +87,8 @@ impl ApiServer {
         let names = ["controller-manager", "etcd-0", "scheduler"].into_iter().filter(|name| is_list || *name == call.info.name);
         let items: Vec<Value> = names.map(one).collect();
         if items.is_empty() {
-            return Err(Status::not_found(&target.resource.group_resource(), &call.info.name));
+            // Upstream: this one is named in the singular here.
+            return Err(Status::not_found(&GroupResource::new("", "componentstatus"), &call.info.name));
         }
         if let Shape::Table(style) = call.wanted(true)?.shape {
             let table = table::of_trees(&target.resource, style, &items, is_list, self.registry.clock().now());

@@ -8,6 +8,7 @@
 //! Go would have written, so the writers of two formats never fight over `hostNetwork: false`.
 
 pub mod json;
+pub mod json_fault;
 pub mod strict;
 
 mod normalise;

@@ -79,7 +79,12 @@ pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
 /// A whole document: its kind, and the object in Go's form with `apiVersion` and `kind`.
 pub fn decode(catalog: &Catalog, bytes: &[u8]) -> Result<(GroupVersionKind, Value), Error> {
     let envelope = open(bytes)?;
-    let ty = catalog.type_of(&envelope.kind).ok_or_else(|| Error::UnknownKind(envelope.kind.clone()))?;
+    let mut kind = envelope.kind.clone();
+    if kind.version.is_empty() {
+        // Upstream: the oldest discovery documents do not say theirs.
+        kind.version = "v1".to_owned();
+    }
+    let ty = catalog.type_of(&kind).ok_or(Error::UnknownKind(kind))?;
     let mut value = decode_message(catalog, ty, envelope.message)?;
     value["apiVersion"] = Value::from(envelope.kind.api_version());
     value["kind"] = Value::from(envelope.kind.kind.as_str());

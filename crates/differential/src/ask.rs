@@ -1,9 +1,11 @@
 //! Sends a story to a server and collects the masked answers.
 
+use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::transport::Transport;
+use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -101,7 +103,10 @@ async fn one(request: &Request, transport: &dyn Transport, scene: &mut Scene) ->
     };
     let path = scene.fill(&request.path);
     let asked = String::from_utf8_lossy(&body).into_owned();
-    let mut sent = http::Request::builder().method(request.method).uri(&path).header("user-agent", "tester/1.0");
+    let mut sent = http::Request::builder().method(request.method).uri(&path);
+    if !request.headers.iter().any(|(name, _)| *name == "user-agent") {
+        sent = sent.header("user-agent", "tester/1.0");
+    }
     for (name, value) in &request.headers {
         sent = sent.header(*name, value);
     }
@@ -114,7 +119,13 @@ async fn one(request: &Request, transport: &dyn Transport, scene: &mut Scene) ->
         Err(error) => return Answer { body: format!("no answer: {error}"), ..Answer::default() },
     };
     let (parts, body) = response.into_parts();
-    let bytes = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+    let mut bytes = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+    if request.method == "HEAD" {
+        // On the wire there is none; what goes through the process still has it.
+        bytes.clear();
+    }
+    let is_packed = parts.headers.get(http::header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+    let bytes = if is_packed { unpacked(&bytes) } else { bytes };
     let text = readable(&bytes);
     scene.learn(&text);
     scene.masks.sent(&asked, &text);
@@ -124,6 +135,11 @@ async fn one(request: &Request, transport: &dyn Transport, scene: &mut Scene) ->
             parts.headers.get_all(*name).iter().map(move |value| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         })
         .collect();
+    if request.has_form {
+        let layout = if text.starts_with("{\n") { "indented" } else { "in a line" };
+        let end = if text.ends_with('\n') { "ended" } else { "not ended" };
+        headers.push(format!("form: {}, {layout}, {end}", if is_packed { "gzip" } else { "plain" }));
+    }
     headers.sort();
     Answer {
         status: parts.status.as_u16(),
@@ -193,6 +209,14 @@ fn protobuf(json: &str) -> Vec<u8> {
     // What has no Go form cannot be put on this wire; it is sent as far as it goes.
     let _ = codec::normalise(catalog, ty, &mut object);
     codec::protobuf::encode(catalog, ty, &object)
+}
+
+fn unpacked(bytes: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    match GzDecoder::new(bytes).read_to_end(&mut plain) {
+        Ok(_) => plain.into(),
+        Err(error) => Bytes::from(format!("gzip: {error}")),
+    }
 }
 
 /// A protobuf document as JSON, marked as such; other bytes as text.

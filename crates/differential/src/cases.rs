@@ -4,6 +4,7 @@ mod bad_requests;
 mod documents;
 mod fields;
 mod formats;
+mod forms;
 mod life;
 mod lists;
 mod managers;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Story> {
         subresources::stories(),
         reviews::stories(),
         formats::stories(),
+        forms::stories(),
         life::stories(),
         fields::stories(),
     ];

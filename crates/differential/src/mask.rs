@@ -18,6 +18,9 @@ const UNORDERED: &[&str] = &["managedFields", "nonResourceRules", "resourceRules
 const TOKEN_VOLUME: &str = "kube-api-access-";
 const RANDOM_LEN: usize = 5;
 
+/// How a continue token begins; further on it has a revision in it.
+const CONTINUE_TOKEN: &str = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6";
+
 /// The symbols of one story.
 #[derive(Debug, Default)]
 pub(crate) struct Masks {
@@ -42,7 +45,8 @@ impl Masks {
         let Ok(value) = serde_json::from_str::<Value>(text) else { return self.text(text) };
         self.learn_names(&value);
         let is_list = value.get("items").is_some() || value.get("rows").is_some();
-        let mut walk = Walk { masks: self, text, at: 0, out: String::with_capacity(text.len()), keys: Vec::new(), is_list };
+        let is_bookmark = value["type"] == "BOOKMARK";
+        let mut walk = Walk { masks: self, text, at: 0, out: String::with_capacity(text.len()), keys: Vec::new(), is_list, is_bookmark };
         walk.value();
         let rest = &text[walk.at..];
         let masked = walk.out + rest;
@@ -124,6 +128,9 @@ impl Masks {
                 (Some(self.uid(&rest[..36])), 36)
             } else if let Some(len) = server_time(rest) {
                 (Some("<time>".to_owned()), len)
+            } else if rest.starts_with(CONTINUE_TOKEN) {
+                let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+                (Some("<continue>".to_owned()), len)
             } else if rest.starts_with(TOKEN_VOLUME) && rest.len() >= TOKEN_VOLUME.len() + RANDOM_LEN {
                 (Some(format!("{TOKEN_VOLUME}<random>")), TOKEN_VOLUME.len() + RANDOM_LEN)
             } else if let Some(len) = address(rest, "10.96.") {
@@ -179,6 +186,8 @@ struct Walk<'m, 't> {
     out: String,
     keys: Vec<String>,
     is_list: bool,
+    /// Its revision is one at which anybody wrote something.
+    is_bookmark: bool,
 }
 
 impl<'t> Walk<'_, 't> {
@@ -287,6 +296,7 @@ impl<'t> Walk<'_, 't> {
         match key {
             "resourceVersion" if matches!(text, "" | "0") => text.to_owned(),
             "resourceVersion" if self.is_list && self.keys.len() == 2 && self.keys[0] == "metadata" => "<rv>".to_owned(),
+            "resourceVersion" if self.is_bookmark => "<rv>".to_owned(),
             "resourceVersion" => self.masks.revision(text),
             "continue" if !text.is_empty() => "<continue>".to_owned(),
             "token" if text.starts_with("eyJ") => "<token>".to_owned(),

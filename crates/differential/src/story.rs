@@ -22,6 +22,8 @@ pub struct Request {
     pub path: String,
     pub headers: Vec<(&'static str, String)>,
     pub payload: Payload,
+    /// Whether the body is indented and packed is part of the answer.
+    pub has_form: bool,
     /// The reference's informers must have seen what was written before.
     pub is_settled: bool,
 }
@@ -59,7 +61,15 @@ impl Request {
             "POST" | "PUT" | "DELETE" => vec![("content-type", "application/json".to_owned())],
             _ => Vec::new(),
         };
-        Request { name: name.into(), method, path: path.into(), headers, payload: Payload::Text(body.into()), is_settled: false }
+        Request {
+            name: name.into(),
+            method,
+            path: path.into(),
+            headers,
+            payload: Payload::Text(body.into()),
+            has_form: false,
+            is_settled: false,
+        }
     }
 
     pub fn get(name: impl Into<String>, path: impl Into<String>) -> Self {
@@ -89,6 +99,11 @@ impl Request {
 
     pub fn accept(self, value: &str) -> Self {
         self.header("accept", value)
+    }
+
+    pub fn with_form(mut self) -> Self {
+        self.has_form = true;
+        self
     }
 
     pub fn settled(mut self) -> Self {

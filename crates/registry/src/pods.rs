@@ -20,9 +20,6 @@ impl Registry {
     /// `request.name` is the pod's.
     pub async fn bind(&self, request: &Request, binding: Value, options: &WriteOptions) -> Result<Written, Status> {
         options.check("CreateOptions", false)?;
-        if request.name.is_empty() {
-            return Err(Status::bad_request("Name parameter required."));
-        }
         if meta::name(&binding) != request.name {
             return Err(Status::bad_request("name in URL does not match name in Binding object"));
         }
@@ -30,6 +27,9 @@ impl Registry {
         metadata::place(request, &mut binding)?;
         let node = binding["target"]["name"].as_str().unwrap_or("");
         check_target(&binding["target"])?;
+        if request.name.is_empty() {
+            return Err(Status::bad_request("Name parameter required."));
+        }
         self.admit_subresource(request, &binding)?;
         let now = time::seconds(self.clock.now());
         let plan = Plan { options, manager: None, conflicts_max: CONFLICTS_MAX, way: Way::Engine };

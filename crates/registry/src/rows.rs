@@ -53,6 +53,19 @@ const ORPHANS_BY_DEFAULT: Rows = &[("", "replicationcontrollers"), ("batch", "jo
 /// Quotas do not count them (upstream: `DefaultIgnoredResources`).
 const UNCOUNTED: Rows = &[("", "events"), ("events.k8s.io", "events")];
 
+/// What upstream's etcd has them under, where that is not their plural; errors of its storage show it.
+const STORAGE_PATHS: &[(&str, &str, &str)] = &[
+    ("", "endpoints", "services/endpoints"),
+    ("", "nodes", "minions"),
+    ("", "replicationcontrollers", "controllers"),
+    ("", "services", "services/specs"),
+    ("networking.k8s.io", "ingresses", "ingress"),
+];
+
+pub(crate) fn storage_path(resource: &Resource) -> &str {
+    let row = STORAGE_PATHS.iter().find(|(group, plural, _)| *group == resource.group && *plural == resource.plural);
+    row.map_or(&resource.plural, |(_, _, path)| path)
+}
 pub(crate) fn is_uncounted(resource: &Resource) -> bool {
     is_in(UNCOUNTED, resource)
 }

@@ -39,6 +39,8 @@ pub struct Watch {
     initial: VecDeque<Arc<Record>>,
     /// The bookmark that says that the initial events are over.
     initial_end: Option<Revision>,
+    /// Events of later revisions are told.
+    from: Revision,
     source: Source,
     failure: Option<Status>,
     ends: Instant,
@@ -62,8 +64,10 @@ impl Registry {
         let selection = Selection::new(resource, &options.labels, &options.fields)?;
         let prefix = address::prefix(resource, namespace);
         let asked = read::parse_bare_version(&options.resource_version)?;
-        self.check_not_future(&options.resource_version)?;
         let wants_initial = options.send_initial_events.unwrap_or(asked == 0);
+        if wants_initial {
+            self.check_not_future(&options.resource_version)?;
+        }
         let (initial, from) = if wants_initial {
             let page = self.store.range(&prefix, None, At::Latest, 0).map_err(|e| faults::from_store(&e))?;
             (page.records, page.revision)
@@ -77,7 +81,9 @@ impl Registry {
                 selection.matches(namespace, name, &record.value)
             })
             .collect();
-        let (source, failure) = match self.watch_source(resource, namespace, &selection, from) {
+        // Upstream: a watch from a revision that is yet to come waits for what follows it.
+        let readable = from.min(self.store.revision());
+        let (source, failure) = match self.watch_source(resource, namespace, &selection, readable) {
             Ok(source) => (source, None),
             Err(e) => (Source::Over, Some(too_old(&e, from))),
         };
@@ -90,6 +96,7 @@ impl Registry {
             selection,
             initial,
             initial_end: says_initial_end.then_some(from),
+            from,
             source,
             failure,
             ends,
@@ -195,7 +202,8 @@ impl Watch {
                 biased;
                 events = self.source.next() => match events {
                     Ok(Some(events)) => {
-                        let seen: Vec<_> = events.iter().filter_map(|event| seen(&self.resource, &self.selection, event)).collect();
+                        let later = events.iter().filter(|event| event.revision > self.from);
+                        let seen: Vec<_> = later.filter_map(|event| seen(&self.resource, &self.selection, event)).collect();
                         if !seen.is_empty() {
                             return Some(seen);
                         }

@@ -297,7 +297,7 @@ fn check_identity(request: &Request, plan: &Plan<'_>, old: &Value, new: &Value) 
 
 /// Upstream: the storage's own error shows through, with its key.
 fn other_uid(request: &Request, sent: &str, present: &str) -> Status {
-    let path = [request.resource.plural.as_str(), &request.namespace, &request.name].join("/").replace("//", "/");
+    let path = [rows::storage_path(&request.resource), &request.namespace, &request.name].join("/").replace("//", "/");
     let cause = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/{path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {present}"
     );

@@ -43,7 +43,7 @@ fn paths() -> Story {
         "/apis/apps/",
         "/apis/apps/v1/",
         "/api/v1/namespaces/$(ns)/configmaps/",
-        "/api/v1/namespaces//configmaps",
+        "/api/v1/namespaces//configmaps?fieldSelector=metadata.name%3Dnone",
         "/api/v1/namespaces/$(ns)/configmaps/a%2Fb",
         "/api/v1/namespaces/$(ns)/configmaps/..",
         "/api/v1/namespaces/$(ns)/configmaps/A",

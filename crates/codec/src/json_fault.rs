@@ -6,7 +6,7 @@ const DEPTH_MAX: usize = 500;
 const END: &str = "unexpected end of JSON input";
 
 /// The first fault; `None` when Go would find none.
-pub(crate) fn find(text: &[u8]) -> Option<String> {
+pub fn find(text: &[u8]) -> Option<String> {
     let mut scan = Scan { text, at: 0 };
     scan.value(0).and_then(|()| scan.end()).err()
 }
@@ -200,7 +200,7 @@ fn quoted(byte: u8) -> String {
 }
 
 /// Go: `summarizeData`, as messages about unreadable bodies end.
-pub(crate) fn summary(body: &[u8]) -> String {
+pub fn summary(body: &[u8]) -> String {
     const LEN_MAX: usize = 30;
     let (shown, more) = if body.len() > LEN_MAX { (&body[..LEN_MAX], " ...") } else { (body, "") };
     match body.first() {
