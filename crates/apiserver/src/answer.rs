@@ -87,7 +87,20 @@ impl Encoder<'_> {
     pub(crate) fn answer(&self, code: u16, answer: &Answer) -> Result<Response<Body>, Status> {
         match answer {
             Answer::Stored(stored) => self.stored(code, stored),
-            Answer::Tree(value) => Ok(tree(code, value, self.wanted.format)),
+            Answer::Tree(value) => Ok(self.unstored(code, value)),
+        }
+    }
+
+    /// What is gone, or was never there: in the shape asked for all the same, unless it is a word about the outcome.
+    fn unstored(&self, code: u16, value: &Value) -> Response<Body> {
+        let kind = meta::kind(value);
+        match self.wanted.shape {
+            Shape::Metadata(version) if kind.kind != "Status" => tree(code, &partial(value, version), self.wanted.format),
+            Shape::Table(style) if kind == self.resource.gvk() => {
+                let now = self.registry.clock().now();
+                tree(code, &table::of_trees(self.resource, style, std::slice::from_ref(value), false, now), Format::Json)
+            }
+            _ => tree(code, value, self.wanted.format),
         }
     }
 

@@ -37,6 +37,7 @@ impl ApiServer {
             .await?;
         try_join_all(standing::objects().map(|wanted| self.keep_standing(wanted, &user))).await?;
         self.registry.create_priority_classes(&user).await?;
+        self.registry.publish_token_tracking(&user).await?;
         self.registry.publish_service_ranges(&user).await?;
         self.registry.publish_kubernetes_service(endpoints, port, &user).await?;
         self.is_ready.store(true, Ordering::Release);

@@ -74,8 +74,10 @@ pub(crate) fn of_trees(resource: &Resource, style: Style, objects: &[Value], is_
         };
         json!({"cells": row.cells, "object": beside})
     };
+    let revision = objects.first().map(|object| &object["metadata"]["resourceVersion"]).filter(|revision| !is_list && revision.is_string());
     json!({
-        "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": {},
+        "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version),
+        "metadata": revision.map_or(json!({}), |revision| json!({"resourceVersion": revision})),
         "columnDefinitions": definitions(resource), "rows": shown.into_iter().map(row).collect::<Vec<_>>(),
     })
 }

@@ -62,6 +62,14 @@ impl Registry {
         Ok(())
     }
 
+    /// Since when the tokens of Secrets that nobody uses may be told from the others: upstream's controller manager asks for it.
+    pub async fn publish_token_tracking(&self, as_user: &Arc<UserInfo>) -> Result<(), Status> {
+        let today = self.clock.now().strftime("%Y-%m-%d").to_string();
+        let metadata = json!({"namespace": "kube-system", "name": "kube-apiserver-legacy-service-account-token-tracking"});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"since": today}});
+        self.create_if_absent(object, as_user).await
+    }
+
     /// The ranges that Services take their addresses from, for clients to see.
     pub async fn publish_service_ranges(&self, as_user: &Arc<UserInfo>) -> Result<(), Status> {
         let ranges: Vec<String> = self.services.ranges.iter().map(ToString::to_string).collect();

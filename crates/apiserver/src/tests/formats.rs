@@ -16,11 +16,16 @@ use crate::handler::Peer;
 const MAPS: &str = "/api/v1/namespaces/d/configmaps";
 
 async fn get(server: &Arc<ApiServer>, path: &str, accept: &str) -> Bytes {
-    let (parts, ()) = Request::get(path).header("accept", accept).body(()).expect("a request").into_parts();
+    send(server, Request::get(path).header("accept", accept).body("").expect("a request")).await
+}
+
+async fn send(server: &Arc<ApiServer>, request: Request<&'static str>) -> Bytes {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.clone();
     let admin = UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() };
     let peer = Peer { user: Some(Arc::new(crate::authenticate::authenticated(admin))), is_near: true, ..Peer::default() };
-    let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::new()), peer).await;
-    assert_eq!(response.status(), 200, "{path}");
+    let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::from_static(body.as_bytes())), peer).await;
+    assert!(response.status().is_success(), "{path}: {}", response.status());
     response.into_body().collect().await.expect("bodies never fail").to_bytes()
 }
 
@@ -64,4 +69,41 @@ fn protobuf_says_what_json_says() {
     check(&server, "/api/v1/namespaces/none/configmaps", "");
     // Served in another form than it is stored in.
     check(&server, "/apis/events.k8s.io/v1/events", "");
+}
+
+/// What is answered to the patch by which an object goes.
+#[track_caller]
+fn check_last(shape: &str, expected: &str) {
+    let server = server();
+    let _ = run(
+        &server,
+        &format!(
+            r#"
+            quiet POST /api/v1/namespaces {{"metadata":{{"name":"d"}}}}
+            quiet POST {MAPS} {{"metadata":{{"name":"m","finalizers":["a.b/c"]}},"data":{{"k":"v"}}}}
+            quiet DELETE {MAPS}/m
+            "#
+        ),
+    );
+    let request = Request::patch(format!("{MAPS}/m"))
+        .header("content-type", "application/merge-patch+json")
+        .header("accept", format!("{shape};g=meta.k8s.io;v=v1"))
+        .body(r#"{"metadata":{"finalizers":null}}"#)
+        .expect("a request");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let answer = runtime.block_on(send(&server, request));
+    let tree = match answer.strip_prefix(b"k8s\0") {
+        Some(_) => codec::protobuf::decode(kinds::builtin(), &answer).expect("a known kind").1,
+        None => serde_json::from_slice(&answer).expect("JSON"),
+    };
+    let cells = &tree["rows"][0]["cells"];
+    let found = format!("{} {} {} {cells}", tree["kind"], tree["metadata"]["resourceVersion"], tree["metadata"]["name"]);
+    assert_eq!(found, expected, "{shape}");
+}
+
+#[test]
+fn what_is_gone_is_shown_in_the_shape_asked_for() {
+    check_last("application/json;as=PartialObjectMetadata", r#""PartialObjectMetadata" "4" "m" null"#);
+    check_last("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata", r#""PartialObjectMetadata" "4" "m" null"#);
+    check_last("application/json;as=Table", r#""Table" "4" null ["m",1,"0s"]"#);
 }

@@ -48,10 +48,10 @@ fn roles_hold_at_once() {
         "#,
         expect![[r#"
             403 {"apiVersion":"v1","code":403,"details":{"kind":"configmaps"},"kind":"Status","message":"configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\"","metadata":{},"reason":"Forbidden","status":"Failure"}
-            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"r","namespace":"default","resourceVersion":"206"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"devs"}]}
-            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"view-config","resourceVersion":"207"},"rules":[{"apiGroups":[""],"resources":["configmaps"],"verbs":["get","list"]}]}
-            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"s","namespace":"default","resourceVersion":"208"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view-config"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"devs"}]}
-            200 {"apiVersion":"v1","items":[],"kind":"ConfigMapList","metadata":{"resourceVersion":"208"}}
+            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"r","namespace":"default","resourceVersion":"207"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"devs"}]}
+            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"view-config","resourceVersion":"208"},"rules":[{"apiGroups":[""],"resources":["configmaps"],"verbs":["get","list"]}]}
+            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"s","namespace":"default","resourceVersion":"209"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"view-config"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"devs"}]}
+            200 {"apiVersion":"v1","items":[],"kind":"ConfigMapList","metadata":{"resourceVersion":"209"}}
             403 {"apiVersion":"v1","code":403,"details":{"kind":"configmaps"},"kind":"Status","message":"configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"kube-system\"","metadata":{},"reason":"Forbidden","status":"Failure"}
             403 {"apiVersion":"v1","code":403,"details":{"kind":"configmaps","name":"x"},"kind":"Status","message":"configmaps \"x\" is forbidden: User \"jane\" cannot delete resource \"configmaps\" in API group \"\" in the namespace \"default\"","metadata":{},"reason":"Forbidden","status":"Failure"}
             201 {"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","metadata":{},"spec":{"resourceAttributes":{"namespace":"default","resource":"configmaps","verb":"list"}},"status":{"allowed":true,"reason":"RBAC: allowed by RoleBinding \"s/default\" of ClusterRole \"view-config\" to Group \"devs\""}}
@@ -73,7 +73,7 @@ fn nobody_grants_what_they_do_not_hold() {
         POST /apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings {"metadata":{"name":"c"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"}}
         "#,
         expect![[r#"
-            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"a","namespace":"default","resourceVersion":"208"},"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]}
+            201 {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"a","namespace":"default","resourceVersion":"209"},"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]}
             403 {"apiVersion":"v1","code":403,"details":{"group":"rbac.authorization.k8s.io","kind":"roles","name":"b"},"kind":"Status","message":"roles.rbac.authorization.k8s.io \"b\" is forbidden: user \"jane\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}","metadata":{},"reason":"Forbidden","status":"Failure"}
             403 {"apiVersion":"v1","code":403,"details":{"group":"rbac.authorization.k8s.io","kind":"rolebindings","name":"c"},"kind":"Status","message":"rolebindings.rbac.authorization.k8s.io \"c\" is forbidden: user \"jane\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}","metadata":{},"reason":"Forbidden","status":"Failure"}
         "#]],
@@ -142,13 +142,26 @@ fn tokens_name_their_account_while_it_lives() {
     // The token's own id changes with its signature's key.
     let seen: String = seen.lines().filter(|l| !l.contains("JTI=") || l.starts_with("201")).map(|l| l.to_owned() + "\n").collect();
     expect![[r#"
-        201 {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"default","resourceVersion":"206"}}
+        201 {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"default","resourceVersion":"207"}}
         422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.expirationSeconds","message":"Invalid value: 5: may not specify a duration less than 10 minutes","reason":"FieldValueInvalid"}],"group":"authentication.k8s.io","kind":"TokenRequest"},"kind":"Status","message":"TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes","metadata":{},"reason":"Invalid","status":"Failure"}
         201 {"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"name":"robot","namespace":"default"},"spec":{"audiences":["vault"],"boundObjectRef":null,"expirationSeconds":3600},"status":{"expirationTimestamp":"2026-11-22T11:00:00Z",
         201 {"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"name":"robot","namespace":"default"},"spec":{"audiences":["https://kubernetes.default.svc"],"boundObjectRef":null,"expirationSeconds":600},"status":{"expirationTimestamp":"2026-11-22T10:10:00Z",
-        201 {"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview","metadata":{},"status":{"userInfo":{"extra":{"authentication.kubernetes.io/credential-id":["JTI=455c5569-8270-4e6e-afbe-de58aa8a8f92"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"username":"system:serviceaccount:default:robot"}}}
+        201 {"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview","metadata":{},"status":{"userInfo":{"extra":{"authentication.kubernetes.io/credential-id":["JTI=d4e06692-e7b4-44d3-afc6-6748949cc89f"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"username":"system:serviceaccount:default:robot"}}}
         201 {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{},"spec":{"token":"nonsense"},"status":{"error":"invalid bearer token","user":{}}}
-        200 {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"default","resourceVersion":"207"}}
+        200 {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"default","resourceVersion":"208"}}
         401 {"apiVersion":"v1","code":401,"kind":"Status","message":"Unauthorized","metadata":{},"reason":"Unauthorized","status":"Failure"}
     "#]].assert_eq(&seen);
+}
+
+#[test]
+fn since_when_tokens_are_tracked_is_said() {
+    check(
+        r#"
+        bootstrap
+        GET /api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking
+        "#,
+        expect![[r#"
+            200 {"apiVersion":"v1","data":{"since":"2026-11-22"},"kind":"ConfigMap","metadata":{"name":"kube-apiserver-legacy-service-account-token-tracking","namespace":"kube-system","resourceVersion":"201"}}
+        "#]],
+    );
 }
