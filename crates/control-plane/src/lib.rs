@@ -102,6 +102,11 @@ impl ControlPlane {
         self.running.is_idle()
     }
 
+    /// Of the controllers that run.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.running.names()
+    }
+
     /// Prometheus text.
     pub fn metrics(&self) -> String {
         self.running.metrics()

@@ -123,6 +123,10 @@ impl Running {
         self.controllers.iter().all(|active| active.queue.is_idle())
     }
 
+    pub fn names(&self) -> Vec<&'static str> {
+        self.controllers.iter().map(|active| active.name).collect()
+    }
+
     /// Upstream's `workqueue_*` names, in Prometheus' text form.
     pub fn metrics(&self) -> String {
         let rows: Vec<_> = self.controllers.iter().map(|a| (a.name, &a.counters, &*a.queue)).collect();

@@ -8,9 +8,10 @@ use std::time::Duration;
 use apiserver::{ApiServer, Settings};
 use authz::UserInfo;
 use client::{Client, Transport};
-use control_plane::{ControlPlane, Options, Selection};
+use control_plane::{ControlPlane, Options, Pool, Selection};
 use jiff::{SignedDuration, Timestamp};
 use object::time::Clock;
+use pki::token::TokenKey;
 use registry::Registry;
 use registry::entropy::Entropy;
 use registry::services::ServiceSettings;
@@ -36,6 +37,7 @@ pub struct Simulation {
     clock: Clock,
     /// How far the cluster's clock is from where it should be, in seconds.
     clock_error: Arc<AtomicI64>,
+    controllers: Selection,
     control: Option<ControlPlane>,
     writes: Writes,
     nodes: Vec<PlayedNode>,
@@ -62,12 +64,17 @@ impl Simulation {
 
     /// A cluster at rest with nodes `node-1` to `node-N`, each with an agent of its own. Call it within `run`.
     pub async fn start(n_nodes: u8) -> Self {
-        Self::empty().await.played_by(n_nodes).await
+        Self::start_with(n_nodes, Selection::default()).await
+    }
+
+    /// As `start`, but not all controllers are there.
+    pub async fn start_with(n_nodes: u8, controllers: Selection) -> Self {
+        Self::empty(controllers).await.played_by(n_nodes).await
     }
 
     /// A cluster whose many nodes are played by one task in place of an agent each; they can be lost, and nothing else.
     pub async fn start_crowd(n_nodes: usize) -> Self {
-        let mut simulation = Self::empty().await;
+        let mut simulation = Self::empty(Selection::default()).await;
         let client = simulation.connect(watch::channel(true).1);
         simulation.crowd = Some(tokio::spawn(crowd::play(client, simulation.clock.clone(), n_nodes, simulation.lost.clone())));
         simulation.settle().await;
@@ -76,10 +83,10 @@ impl Simulation {
 
     /// As `start`, but the API server is another one, empty but for what it makes by itself, and time is the real one.
     pub async fn start_on(server: Arc<dyn Transport>, n_nodes: u8) -> Self {
-        Self::with(server, Clock::system(), Arc::default()).await.played_by(n_nodes).await
+        Self::with(server, Clock::system(), Arc::default(), Selection::default()).await.played_by(n_nodes).await
     }
 
-    async fn empty() -> Self {
+    async fn empty(controllers: Selection) -> Self {
         let began = tokio::time::Instant::now();
         let clock_error = Arc::new(AtomicI64::new(0));
         let error = clock_error.clone();
@@ -87,10 +94,10 @@ impl Simulation {
             let passed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
             BIRTH + passed + SignedDuration::from_secs(error.load(Ordering::Relaxed))
         });
-        Self::with(server(&clock).await, clock, clock_error).await
+        Self::with(server(&clock).await, clock, clock_error, controllers).await
     }
 
-    async fn with(server: Arc<dyn Transport>, clock: Clock, clock_error: Arc<AtomicI64>) -> Self {
+    async fn with(server: Arc<dyn Transport>, clock: Clock, clock_error: Arc<AtomicI64>, controllers: Selection) -> Self {
         let writes = Writes::default();
         let client = Client::new(Arc::new(Wire::new(server.clone(), writes.clone(), watch::channel(true).1)));
         let mut simulation = Simulation {
@@ -98,6 +105,7 @@ impl Simulation {
             server,
             clock,
             clock_error,
+            controllers,
             control: None,
             writes,
             nodes: Vec::new(),
@@ -127,14 +135,20 @@ impl Simulation {
     pub async fn start_control_plane(&mut self) {
         let options = Options {
             root_ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
-            signer: None,
-            token_key: None,
-            pod_networks: Vec::new(),
+            // Keys of its own: nobody in a story shows what they have signed.
+            signer: Some(pki::Authority::create("kubernetes", self.clock.now()).unwrap_or_else(|e| panic!("no authority: {e:?}"))),
+            token_key: Some(token_key()),
+            pod_networks: Pool::parse("10.244.0.0/16").into_iter().collect(),
             scheduler: scheduling::Options::default(),
-            controllers: Selection::default(),
+            controllers: self.controllers.clone(),
         };
         let started = ControlPlane::start(self.client.clone(), self.clock.clone(), options).await;
         self.control = Some(started.expect("all are known"));
+    }
+
+    /// Of the controllers that run.
+    pub fn controllers(&self) -> Vec<&'static str> {
+        self.control.as_ref().map(ControlPlane::names).unwrap_or_default()
     }
 
     /// It is gone in the middle of whatever it did.
@@ -200,11 +214,15 @@ impl Simulation {
     }
 }
 
+fn token_key() -> Arc<TokenKey> {
+    Arc::new(TokenKey::generate().unwrap_or_else(|e| panic!("no key for tokens: {e:?}")))
+}
+
 async fn server(clock: &Clock) -> Arc<dyn Transport> {
     let registry = Registry::new(store::Store::memory(), clock.clone(), Entropy::seeded(1), ServiceSettings::default());
     let server = ApiServer::new(Settings {
         registry,
-        token_key: Arc::new(pki::token::TokenKey::generate().unwrap_or_else(|e| panic!("no key for tokens: {e:?}"))),
+        token_key: token_key(),
         issuer: "https://kubernetes.default.svc".into(),
         static_tokens: HashMap::new(),
         address: "10.0.0.1:6443".into(),

@@ -56,6 +56,15 @@ pub(crate) async fn run(simulation: &mut Simulation, command: &str, input: &str)
             simulation.start_control_plane().await;
             Ok(String::new())
         }
+        ["patch", what, subresource] => {
+            let patch: Value = serde_saphyr::from_str(input).expect("YAML");
+            let path = format!("{}/{subresource}", path(what));
+            client.patch::<Value>(&path, PatchKind::Merge, &patch).await.map(|_| format!("{what} {subresource} patched\n"))
+        }
+        ["show", what, pointer] => {
+            let object: Result<Value, Error> = client.get(&path(what)).await;
+            object.map(|object| format!("{}\n", object.pointer(pointer).unwrap_or(&Value::Null)))
+        }
         ["get", what, ref options @ ..] => table::get(&client, &resource(what), options).await,
         _ => panic!("no such command: {command}"),
     };

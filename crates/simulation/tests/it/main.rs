@@ -5,5 +5,6 @@ mod nodes;
 mod rollout;
 mod scripts;
 mod seeds;
+mod stories;
 mod swap;
 mod table;

@@ -4,9 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use client::Transport;
 use simulation::Simulation;
 
 use crate::command;
@@ -23,7 +21,7 @@ fn scripts_print_what_they_say() {
     let mut faults = Vec::new();
     for file in scripts() {
         let wanted = fs::read_to_string(&file).expect("a script is text");
-        let found = Simulation::run(async || play(&wanted, None).await);
+        let found = Simulation::run(async || play(&wanted, Simulation::start).await);
         if found == wanted {
             continue;
         }
@@ -36,8 +34,8 @@ fn scripts_print_what_they_say() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The script with what its commands print now.
-pub(crate) async fn play(script: &str, other: Option<&Arc<dyn Transport>>) -> String {
+/// The script with what its commands print now, in a cluster that begins with so many nodes.
+pub(crate) async fn play(script: &str, begin: impl AsyncFn(u8) -> Simulation) -> String {
     let mut simulation: Option<Simulation> = None;
     let mut lines = script.lines().peekable();
     let mut found = String::new();
@@ -53,10 +51,7 @@ pub(crate) async fn play(script: &str, other: Option<&Arc<dyn Transport>>) -> St
         while lines.next_if(|line| !line.is_empty() && !line.starts_with("$ ") && !line.starts_with('#')).is_some() {}
         if let Some(n_nodes) = command.strip_prefix("nodes ") {
             let n_nodes = n_nodes.parse().expect("how many nodes");
-            simulation = Some(match other {
-                Some(server) => Simulation::start_on(server.clone(), n_nodes).await,
-                None => Simulation::start(n_nodes).await,
-            });
+            simulation = Some(begin(n_nodes).await);
             continue;
         }
         let simulation = simulation.as_mut().expect("a script begins with `$ nodes N`");

@@ -8,12 +8,15 @@ const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// What names are made unique with.
 const SUFFIX_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// Options: `-n NAMESPACE`, `-o wide`.
+/// Options: `-n NAMESPACE`, `-o wide`, `-l SELECTOR`; a word that begins with no dash and stands first is a name.
 pub(crate) async fn get(client: &Client, resource: &GroupVersionResource, options: &[&str]) -> Result<String, Error> {
     let value_of = |name: &str| options.iter().position(|o| *o == name).and_then(|i| options.get(i + 1)).copied();
     let is_namespaced = kinds::builtin().resource(&resource.group, &resource.version, &resource.resource).is_some_and(|r| r.namespaced);
     let namespace = if is_namespaced { value_of("-n").unwrap_or("default") } else { "" };
-    let table: Value = client.get_as(&resource.collection_path(namespace), TABLE).await?;
+    let name = options.first().filter(|word| !word.starts_with('-')).map(|name| format!("?fieldSelector=metadata.name%3D{name}"));
+    let labels = value_of("-l").map(|selector| format!("?labelSelector={}", selector.replace('=', "%3D").replace('/', "%2F")));
+    let query = name.or(labels).unwrap_or_default();
+    let table: Value = client.get_as(&format!("{}{query}", resource.collection_path(namespace)), TABLE).await?;
     Ok(render(&table, value_of("-o") == Some("wide")))
 }
 
