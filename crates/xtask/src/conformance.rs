@@ -7,6 +7,7 @@
 //! ```text
 //!   program  images  debian   what is built      host  cluster   where it runs
 //!   suite  progress   running and watching       reading  causes  document   what came of it
+//!   upstream   upstream's controllers and scheduler in the place of coracle's
 //! ```
 
 mod busybox;
@@ -20,6 +21,7 @@ mod program;
 mod progress;
 mod reading;
 mod suite;
+mod upstream;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,12 +33,16 @@ use suite::{Judge, Part};
 
 use crate::binary::{self, Profile};
 
-pub(crate) const USAGE: &str = "cargo xtask conformance [--focus RE] [--skip RE] [--sig NAME] [--procs N] [--parallel | --serial | --fast] [--against KUBECONFIG | --coracle PROGRAM] [--record | --read REPORT...]
+pub(crate) const USAGE: &str = "cargo xtask conformance [--focus RE] [--skip RE] [--sig NAME] [--procs N] [--parallel | --serial | --fast] [--against KUBECONFIG | --coracle PROGRAM] [--swap FOLDER] [--record | --read REPORT... | --complaints LOG...]
+    --sig        only specs of that group, or of those groups with commas between
     --parallel, --serial
                  only the specs that may run beside others, or only those that must run alone; without either, both
     --fast       a few specs a built area, for continuous integration; skipped when the suite is not in the cache
     --against    judge that cluster; without it a fresh coracle of two nodes is started and removed
     --coracle    judge that build of coracle in place of this folder's
+    --swap       with the kube-controller-manager and kube-scheduler of that folder in place of coracle's controllers and scheduler;
+                 reads only specs that are listed as passing, and fails if one of them complains of what it does not on upstream's server
+    --complaints say what those programs' logs complain of, in the words of tests/conformance/complaints.txt
     --record     note the results in tests/conformance and docs/CONFORMANCE.md
     --read       note the results of an earlier run's report.json instead of running; several are noted in their order";
 
@@ -83,7 +89,9 @@ struct Options {
     is_recorded: bool,
     against: Option<PathBuf>,
     coracle: Option<PathBuf>,
+    swap: Option<PathBuf>,
     read: Vec<PathBuf>,
+    complaints: Vec<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -95,6 +103,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         let outcomes: Vec<Outcome> = reports.into_iter().flat_map(|report| report.outcomes).collect();
         return record(&specs, &outcomes, &notes);
     }
+    if !options.complaints.is_empty() {
+        return upstream::show(&options.complaints);
+    }
     let cache = program::cache()?;
     if let Some(why) = if options.is_fast { why_skipped(&cache)? } else { None } {
         println!("skipped: {why}");
@@ -105,7 +116,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(&out);
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     let limits = std::path::absolute(Path::new(FOLDER).join("specs.tsv")).map_err(|e| format!("{FOLDER}: {e}"))?;
-    let cluster = match &options.against {
+    let mut cluster = match &options.against {
         Some(kubeconfig) => Cluster::existing(kubeconfig)?,
         None => {
             let coracle = match &options.coracle {
@@ -115,17 +126,26 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
             if !options.is_fast {
                 images::build(&coracle, &cache)?;
             }
-            Cluster::start(&coracle, &out, &cache)?
+            let controllers = if options.swap.is_some() { upstream::COMPLEMENT } else { "*" };
+            Cluster::start(&coracle, controllers, &out, &cache)?
         }
     };
+    if let Some(folder) = &options.swap {
+        cluster.swap(folder, &programs.kubectl, &out)?;
+    }
     cluster.wait_ready(&programs.kubectl)?;
-    judge(&options, &specs, &Judge { programs: &programs, cluster: &cluster, specs: &limits, out: &out })
+    judge(&options, &specs, &Judge { programs: &programs, cluster: &cluster, specs: &limits, out: &out })?;
+    if options.swap.is_some() { upstream::check(&out, Path::new(FOLDER)) } else { Ok(()) }
 }
 
 /// Reads, reads again what contradicts the claim, and says what came of it.
 fn judge(options: &Options, specs: &[Spec], judge: &Judge<'_>) -> Result<(), String> {
     let mut skip = options.skip.clone();
     skip.extend(left_out(specs, judge.cluster));
+    let claimed = reading::passing(Path::new(FOLDER))?;
+    if options.swap.is_some() {
+        skip.extend(specs.iter().filter(|spec| !claimed.contains(&spec.name)).map(|spec| escape(&spec.name)));
+    }
     let focus: Vec<String> = if options.is_fast { FAST.iter().map(|s| (*s).to_owned()).collect() } else { options.focus.clone() };
     let (mut outcomes, mut notes) = (Vec::new(), Vec::new());
     for (name, label, procs) in options.parts() {
@@ -134,7 +154,6 @@ fn judge(options: &Options, specs: &[Spec], judge: &Judge<'_>) -> Result<(), Str
         notes.push(report.note());
         outcomes.extend(report.outcomes);
     }
-    let claimed = reading::passing(Path::new(FOLDER))?;
     let broken = reading::broken(&outcomes, &claimed);
     let mut lost = broken.clone();
     if !broken.is_empty() {
@@ -173,7 +192,10 @@ impl Options {
 
     fn label(&self, label: &str) -> String {
         match &self.sig {
-            Some(sig) => format!("{label} && sig-{}", sig.trim_start_matches("sig-")),
+            Some(sigs) => {
+                let sigs: Vec<String> = sigs.split(',').map(|sig| format!("sig-{}", sig.trim_start_matches("sig-"))).collect();
+                format!("{label} && ({})", sigs.join(" || "))
+            }
             None => label.to_owned(),
         }
     }
@@ -203,6 +225,8 @@ fn parse(arguments: &[&str]) -> Result<Options, String> {
             "--record" => options.is_recorded = true,
             "--read" => options.read.push(value()?.into()),
             "--coracle" => options.coracle = Some(value()?.into()),
+            "--swap" => options.swap = Some(value()?.into()),
+            "--complaints" => options.complaints.push(value()?.into()),
             "--against" => options.against = Some(value()?.into()),
             _ => return Err(format!("unknown option {flag}\nusage: {USAGE}")),
         }
@@ -266,8 +290,8 @@ mod tests {
     #[test]
     fn flags_choose_parts() {
         check(&[], Ok("parallel 12 `Conformance && !Serial`, serial 1 `Conformance && Serial`"));
-        check(&["--serial", "--sig", "sig-apps"], Ok("serial 1 `Conformance && Serial && sig-apps`"));
-        check(&["--parallel", "--procs", "4", "--sig", "node"], Ok("parallel 4 `Conformance && !Serial && sig-node`"));
+        check(&["--serial", "--sig", "sig-apps"], Ok("serial 1 `Conformance && Serial && (sig-apps)`"));
+        check(&["--parallel", "--procs", "4", "--sig", "node,apps"], Ok("parallel 4 `Conformance && !Serial && (sig-node || sig-apps)`"));
         check(&["--fast"], Ok("parallel 12 `Conformance && !Serial`"));
         check(&["--parallel", "--serial"], Err("--parallel and --serial: one of them, or neither for both parts"));
         check(&["--procs", "many"], Err("--procs needs a number"));

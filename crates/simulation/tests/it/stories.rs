@@ -70,7 +70,8 @@ fn without_its_controller_a_story_goes_otherwise() {
             let file = scripts().into_iter().find(|file| file.file_stem().is_some_and(|stem| *stem == *story)).expect("just seen");
             let script = fs::read_to_string(&file).expect("a script is text");
             let others = Selection::parse(&format!("*,-{controller}"));
-            let found = Simulation::run(async || play(&script, async |n_nodes| Simulation::start_with(n_nodes, others.clone()).await).await);
+            let found =
+                Simulation::run(async || play(&script, async |n_nodes| Simulation::start_with(n_nodes, others.clone()).await).await);
             assert!(found != script, "{story} needs no {controller}");
         }
     }

@@ -76,8 +76,7 @@ async fn sweep(client: &Client) {
     let catalog = kinds::builtin();
     for resource in catalog.resources.iter().filter(|r| r.has_verb("deletecollection")) {
         let of_scripts = resource.namespaced || matches!(resource.plural.as_str(), "nodes" | "priorityclasses" | "persistentvolumes");
-        let kept = matches!(resource.plural.as_str(), "serviceaccounts" | "events");
-        if !of_scripts || kept {
+        if !of_scripts || resource.plural == "serviceaccounts" {
             continue;
         }
         let path = GroupVersionResource::new(&resource.group, &resource.version, &resource.plural);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::host::Host;
-use super::images;
+use super::{images, upstream};
 
 pub(crate) struct Cluster {
     kubeconfig: PathBuf,
@@ -40,8 +40,9 @@ impl Cluster {
         Ok(Cluster { kubeconfig, own: None })
     }
 
-    /// A server and an agent, joined by a link; what they say goes to `out`.
-    pub(crate) fn start(coracle: &Path, out: &Path, cache: &Path) -> Result<Self, String> {
+    /// A server and an agent, joined by a link; what they say goes to `out`. With controllers of its own, or only those of which
+    /// upstream has none in its controller manager.
+    pub(crate) fn start(coracle: &Path, controllers: &str, out: &Path, cache: &Path) -> Result<Self, String> {
         let program = coracle.display().to_string();
         let dir = std::env::temp_dir().join(format!("coracle-conformance-{}", std::process::id()));
         let server = Host::start("node-1", coracle, dir.join("1"))?;
@@ -64,12 +65,38 @@ impl Cluster {
                 .env("CORACLE_DATA_DIR", images::store(cache));
             programs.push(Running::start(&mut mirror, &out.join(format!("mirror-{port}.log")))?);
         }
-        server.run(&[&program, "up", "--node-ip=198.51.100.1,2001:db8:1::1"])?;
+        server.run(&[&program, "up", "--node-ip=198.51.100.1,2001:db8:1::1", "--controllers", controllers])?;
         let token = server.run(&[&program, "token"])?;
         let mut join = agent.command(coracle);
         join.args(["agent", "--server=https://198.51.100.1:6443", "--node-ip=198.51.100.2,2001:db8:1::2", "--token", token.trim()]);
         programs.push(Running::start(&mut join, &out.join("node-2.log"))?);
         Ok(Cluster { kubeconfig: server.dir.join("kubeconfig"), own: Some(Own { programs, images, _agent: agent, server }) })
+    }
+
+    /// Upstream's controller manager and scheduler take up their work in an own cluster.
+    pub(crate) fn swap(&mut self, folder: &Path, kubectl: &Path, out: &Path) -> Result<(), String> {
+        let own = self.own.as_mut().ok_or("upstream's programs take their place in a coracle of the run's own")?;
+        let kubectl = kubectl.display().to_string();
+        let admin = own.server.run(&[&kubectl, "config", "view", "--raw", "--output=json"])?;
+        for part in upstream::PARTS {
+            let arguments = part.arguments(&admin, &own.server.dir)?;
+            let mut command = own.server.command(&folder.join(part.program));
+            own.programs.push(Running::start(command.args(arguments), &out.join(part.log()))?);
+        }
+        // Upstream leaves it to an administrator to say that a node may serve.
+        let approve =
+            r#"until "$0" get csr -o name --field-selector "$1" | xargs -r "$0" certificate approve | grep .; do sleep 0.1; done"#;
+        own.server
+            .run(&[
+                "timeout",
+                &JOIN_PATIENCE.as_secs().to_string(),
+                "sh",
+                "-c",
+                approve,
+                &kubectl,
+                "spec.signerName=kubernetes.io/kubelet-serving",
+            ])
+            .map(drop)
     }
 
     /// Returns when every node of an own cluster is Ready.
