@@ -40,7 +40,7 @@ impl View for Registry {
         let catalog = self.catalog();
         let resource = catalog.preferred(resource)?;
         let record = self.record(resource, &key.namespace, &key.name).ok()?;
-        self.decode(resource, &Stored::from(&*record)).ok()
+        self.decode_lean(resource, &Stored::from(&*record)).ok()
     }
 
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Value> {
@@ -48,7 +48,7 @@ impl View for Registry {
         let Some(resource) = catalog.preferred(resource) else { return Vec::new() };
         let page = self.store.range(&address::prefix(resource, namespace), None, At::Latest, 0);
         let records = page.map(|page| page.records).unwrap_or_default();
-        records.iter().filter_map(|record| self.decode(resource, &Stored::from(&**record)).ok()).collect()
+        records.iter().filter_map(|record| self.decode_lean(resource, &Stored::from(&**record)).ok()).collect()
     }
 }
 

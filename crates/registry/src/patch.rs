@@ -48,8 +48,8 @@ pub struct Patch {
 }
 
 /// What came of a patch.
-pub(crate) struct Patched {
-    pub tree: Value,
+struct Patched {
+    tree: Value,
     /// As a refusal of the tree shows it; none: the tree itself. Upstream shows what a strategic patch has left, in Go's notation.
     shown: Option<Value>,
     /// What the patch has that its form does not know.
@@ -86,7 +86,7 @@ impl Registry {
         .await
     }
 
-    pub(crate) fn patched(&self, type_id: TypeId, patch: &Patch, current: &Value, validation: &FieldValidation) -> Result<Patched, Status> {
+    fn patched(&self, type_id: TypeId, patch: &Patch, current: &Value, validation: &FieldValidation) -> Result<Patched, Status> {
         let is_checked = *validation != FieldValidation::Ignore;
         let made = match patch.kind {
             PatchKind::Json => {
@@ -112,24 +112,21 @@ impl Registry {
     }
 
     /// The patched tree has to be an object of its kind again. Returned are the object and warnings.
-    fn settle(
-        &self,
-        request: &Request,
-        patch: &Patch,
-        options: &WriteOptions,
-        mut patched: Patched,
-    ) -> Result<(Value, Vec<String>), Status> {
-        self.check_kind(request, patch, &mut patched)?;
-        let (catalog, type_id) = (self.catalog(), request.resource.type_id);
+    fn settle(&self, request: &Request, patch: &Patch, current: &Value, options: &WriteOptions) -> Result<(Value, Vec<String>), Status> {
+        let (catalog, type_id, validation) = (self.catalog(), request.resource.type_id, &options.field_validation);
+        let typed = || {
+            let mut patched = self.patched(type_id, patch, current, validation)?;
+            self.check_kind(request, patch, &mut patched)?;
+            Ok(patched)
+        };
+        // A refusal shows the tree as it was before it was read: it is made once more.
+        let refused = |cause: String| typed().map_or_else(|status| status, |patched| patched.invalid(&cause));
+        let mut patched = typed()?;
         if patch.kind == PatchKind::Strategic {
-            let mut converted = patched.tree.clone();
-            codec::convert(&catalog, type_id, &mut converted).map_err(|e| patched.invalid(&e))?;
-            patched.tree = converted;
+            codec::convert(&catalog, type_id, &mut patched.tree).map_err(refused)?;
         }
-        let mut new = patched.tree.clone();
-        codec::normalise(&catalog, type_id, &mut new).map_err(|e| patched.invalid(&e))?;
         let mut faults = Vec::new();
-        if options.field_validation != FieldValidation::Ignore {
+        if *validation != FieldValidation::Ignore {
             let mut unknown = codec::strict::check(&catalog, type_id, &patched.tree);
             if patch.kind == PatchKind::Strategic {
                 unknown.sort_unstable();
@@ -137,8 +134,10 @@ impl Registry {
             faults.append(&mut patched.faults);
             faults.append(&mut unknown);
         }
-        if options.field_validation == FieldValidation::Strict && !faults.is_empty() {
-            return Err(patched.invalid(&format!("strict decoding error: {}", faults.join(", "))));
+        let mut new = patched.tree;
+        codec::normalise(&catalog, type_id, &mut new).map_err(refused)?;
+        if *validation == FieldValidation::Strict && !faults.is_empty() {
+            return Err(refused(format!("strict decoding error: {}", faults.join(", "))));
         }
         metadata::check_named(request, &new)?;
         metadata::place(request, &mut new)?;
@@ -213,8 +212,7 @@ impl Registry {
             check_config(request, patch)?;
             return Ok((self.applied(request, Some(current), &patch.tree, options)?, patch.faults.clone()));
         }
-        let patched = self.patched(request.resource.type_id, patch, current, &options.field_validation)?;
-        self.settle(request, patch, options, patched)
+        self.settle(request, patch, current, options)
     }
 
     async fn apply_new(

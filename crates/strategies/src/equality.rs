@@ -5,10 +5,11 @@
 use serde_json::{Map, Value};
 
 pub fn is_semantically_equal(a: &Value, b: &Value) -> bool {
+    // Most are the same to the letter, which is soon seen.
     match (a, b) {
+        (a, b) if a == b => true,
         (Value::Object(a), Value::Object(b)) => maps_equal(a, b),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_semantically_equal(a, b)),
-        (a, b) if a == b => true,
         (a, b) => is_empty(a) && is_empty(b),
     }
 }
