@@ -51,18 +51,17 @@ pub(crate) fn check_named(request: &Request, object: &Value) -> Result<(), Statu
     Ok(())
 }
 
-/// System fields of a new object; true when its name was generated.
-pub(crate) fn begin(object: &mut Value, now: Timestamp, entropy: &Entropy) -> bool {
+/// System fields of a new object.
+pub(crate) fn begin(object: &mut Value, now: Timestamp, entropy: &Entropy) {
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
         meta::unset(object, field);
     }
     meta::set(object, "uid", entropy.uid());
     meta::set(object, "creationTimestamp", time::seconds(now));
-    let is_generated = meta::name(object).is_empty() && !meta::text(object, "generateName").is_empty();
-    if is_generated {
-        generate_name(object, entropy);
-    }
-    is_generated
+}
+
+pub(crate) fn needs_name(object: &Value) -> bool {
+    meta::name(object).is_empty() && !meta::text(object, "generateName").is_empty()
 }
 
 pub(crate) fn generate_name(object: &mut Value, entropy: &Entropy) {

@@ -33,6 +33,14 @@ const EVENT_FIELDS: &[FieldRow] = &[
     ("involvedObject.apiVersion", &["involvedObject", "apiVersion"]),
     ("involvedObject.resourceVersion", &["involvedObject", "resourceVersion"]),
     ("involvedObject.fieldPath", &["involvedObject", "fieldPath"]),
+    ("reason", &["reason"]),
+    (SOURCE_FALLBACK, &["reportingComponent"]),
+    (SOURCE, &["source", "component"]),
+    ("type", &["type"]),
+];
+
+/// The same objects under the names of the younger group.
+const REGARDING_FIELDS: &[FieldRow] = &[
     ("regarding.kind", &["involvedObject", "kind"]),
     ("regarding.namespace", &["involvedObject", "namespace"]),
     ("regarding.name", &["involvedObject", "name"]),
@@ -41,9 +49,7 @@ const EVENT_FIELDS: &[FieldRow] = &[
     ("regarding.resourceVersion", &["involvedObject", "resourceVersion"]),
     ("regarding.fieldPath", &["involvedObject", "fieldPath"]),
     ("reason", &["reason"]),
-    (SOURCE_FALLBACK, &["reportingComponent"]),
     ("reportingController", &["reportingComponent"]),
-    (SOURCE, &["source", "component"]),
     ("type", &["type"]),
 ];
 
@@ -64,12 +70,12 @@ const FIELDS: &[KindFields] = &[
         ],
     },
     KindFields { group: "", plural: "events", rows: EVENT_FIELDS },
+    KindFields { group: "events.k8s.io", plural: "events", rows: REGARDING_FIELDS },
     KindFields { group: "", plural: "nodes", rows: &[("spec.unschedulable", &["spec", "unschedulable"])] },
     KindFields { group: "", plural: "namespaces", rows: &[("status.phase", &["status", "phase"])] },
     KindFields { group: "", plural: "secrets", rows: &[("type", &["type"])] },
     KindFields { group: "", plural: "services", rows: &[("spec.clusterIP", &["spec", "clusterIP"]), ("spec.type", &["spec", "type"])] },
     KindFields { group: "", plural: "replicationcontrollers", rows: &[("status.replicas", &["status", "replicas"])] },
-    KindFields { group: "apps", plural: "replicasets", rows: &[("status.replicas", &["status", "replicas"])] },
     KindFields { group: "batch", plural: "jobs", rows: &[("status.successful", &["status", "succeeded"])] },
     KindFields {
         group: "certificates.k8s.io",
@@ -102,8 +108,7 @@ const BOOLEAN_FIELDS: &[&str] = &["spec.hostNetwork", "spec.unschedulable"];
 const NUMBER_FIELDS: &[&str] = &["status.replicas", "status.successful"];
 
 fn kind_rows(resource: &Resource) -> &'static [FieldRow] {
-    let group = resource.storage_group.as_str();
-    FIELDS.iter().find(|k| k.plural == resource.plural && k.group == group).map_or(&[], |k| k.rows)
+    FIELDS.iter().find(|k| k.plural == resource.plural && k.group == resource.group).map_or(&[], |k| k.rows)
 }
 
 /// A selection that has been checked against its resource.
@@ -178,8 +183,6 @@ fn unknown_field(resource: &Resource, path: &str, rows: &[FieldRow]) -> Status {
         Status::bad_request(format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""))
     } else if resource.plural == "jobs" {
         Status::bad_request(format!("field label {path:?} not supported for Job"))
-    } else if resource.plural == "replicasets" {
-        Status::bad_request(format!("field label {path:?} not supported for ReplicaSet"))
     } else {
         Status::bad_request(format!("field label not supported: {path}"))
     }

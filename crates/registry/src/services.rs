@@ -61,13 +61,6 @@ pub(crate) fn allot_again(
     allot(registry, request, false, old, new)
 }
 
-/// Leaves out what upstream checks and then does not show.
-pub(crate) fn strip(request: &Request, service: &mut Value) {
-    if is_whole(request) {
-        allotment::strip(service);
-    }
-}
-
 fn is_whole(request: &Request) -> bool {
     rows::is_service(&request.resource) && request.subresource.is_empty()
 }

@@ -67,10 +67,15 @@ impl Registry {
     ) -> Result<Written, Status> {
         metadata::place(request, &mut object)?;
         let now = self.clock.now();
-        let is_generated = metadata::begin(&mut object, now, &self.entropy);
+        let sent_version = meta::resource_version(&object).to_owned();
+        metadata::begin(&mut object, now, &self.entropy);
         self.complete(request, &mut object);
         if let Some(manager) = manager {
             self.track(request, None, &mut object, manager, now);
+        }
+        let is_generated = metadata::needs_name(&object);
+        if is_generated {
+            metadata::generate_name(&mut object, &self.entropy);
         }
         self.await_default_account(request, &object).await;
         self.mutate(request, Operation::Create, None, &mut object)?;
@@ -85,24 +90,39 @@ impl Registry {
         refuse(request, &object, &faults)?;
         self.rights.check_grant(request, None, &object)?;
         warnings.extend(self.admit(request, Operation::Create, None, Some(&object))?);
-        services::strip(request, &mut object);
+        strategies::canonicalize(&request.resource, &mut object);
         if options.is_dry_run() {
             quotas::charges(self, request, None, &object)?;
-            let key = address::key(&request.resource, &request.namespace, meta::name(&object));
-            return match self.store.get(&key) {
-                Some(_) => Err(Status::already_exists(&request.group_resource(), meta::name(&object))),
-                None => Ok(Written { answer: Answer::Tree(object), is_new: true, warnings }),
-            };
+            if self.record(&request.resource, &request.namespace, meta::name(&object)).is_ok() {
+                return Err(self.already_exists(request, meta::name(&object)));
+            }
+            // Upstream: it goes with what is stored, and nothing is.
+            if !sent_version.is_empty() {
+                meta::set(&mut object, "resourceVersion", sent_version);
+            }
+            return Ok(Written { answer: Answer::Tree(object), is_new: true, warnings });
         }
         for _ in 0..GENERATE_TRIES_MAX {
             let key = address::key(&request.resource, &request.namespace, meta::name(&object));
             match self.put(request, key, Expect::Absent, None, &mut object, &mut chosen).await? {
                 Put::Done(stored) => return Ok(Written { answer: Answer::Stored(stored), is_new: true, warnings }),
-                Put::Conflict if is_generated => metadata::generate_name(&mut object, &self.entropy),
+                Put::Conflict if is_generated => {
+                    metadata::generate_name(&mut object, &self.entropy);
+                    strategies::canonicalize(&request.resource, &mut object);
+                }
                 Put::Conflict => break,
             }
         }
-        Err(Status::already_exists(&request.group_resource(), meta::name(&object)))
+        Err(self.already_exists(request, meta::name(&object)))
+    }
+
+    fn already_exists(&self, request: &Request, name: &str) -> Status {
+        let mut status = Status::already_exists(&request.group_resource(), name);
+        let present = self.record(&request.resource, &request.namespace, name).and_then(|record| self.tree(request, &record));
+        if present.is_ok_and(|present| meta::deletion_timestamp(&present).is_some()) {
+            status.message.insert_str(0, "object is being deleted: ");
+        }
+        status
     }
 
     /// PUT of the object itself or of a subresource that is sent in the object's form.
@@ -191,7 +211,7 @@ impl Registry {
         refuse(request, &new, &faults)?;
         self.rights.check_grant(request, Some(old), &new)?;
         warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
-        services::strip(request, &mut new);
+        strategies::canonicalize(&request.resource, &mut new);
         let written = |answer| Some(Written { answer, is_new: false, warnings });
         if is_same(old, &new) {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));

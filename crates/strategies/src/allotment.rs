@@ -67,7 +67,7 @@ pub fn allot(pool: &Pool<'_>, old: Option<&Value>, new: &mut Value) -> Result<()
 }
 
 /// What only a Service with addresses has: upstream leaves it out of an external one when it is read.
-pub fn strip(service: &mut Value) {
+pub(crate) fn strip(service: &mut Value) {
     if kind(service) != "ExternalName" {
         return;
     }

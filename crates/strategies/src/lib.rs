@@ -56,6 +56,13 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     reset::update(resource, subresource, old, new, context);
 }
 
+/// The form in which what has passed all checks is kept.
+pub fn canonicalize(resource: &Resource, object: &mut Value) {
+    if let Some(canonicalize) = row::find(&resource.group, &resource.plural).canonicalize {
+        canonicalize(object);
+    }
+}
+
 /// Dotted paths that a write of the object (`subresource` empty) or a part of it resets: what field tracking must not count.
 pub fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static str] {
     reset::fields(resource, subresource)

@@ -90,6 +90,8 @@ pub(crate) struct Row {
     pub(crate) complete: Option<Complete>,
     pub(crate) create: Option<Create>,
     pub(crate) update: Option<Update>,
+    /// After all checks, whatever was written.
+    pub(crate) canonicalize: Option<fn(&mut Value)>,
     pub(crate) validate: Option<Validate>,
     pub(crate) validate_update: Option<ValidateUpdate>,
 }
@@ -108,6 +110,7 @@ impl Row {
             complete: None,
             create: None,
             update: None,
+            canonicalize: None,
             validate: None,
             validate_update: None,
         }

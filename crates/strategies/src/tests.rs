@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use kinds::Resource;
 use serde_json::{Value, json};
 
-use crate::allotment::{Pool, Refusal, ServiceSettings, allot, strip};
-use crate::{Context, default, groups, prepare_create, validate_create};
+use crate::allotment::{Pool, Refusal, ServiceSettings, allot};
+use crate::{Context, canonicalize, default, groups, prepare_create, validate_create};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -57,18 +57,12 @@ fn judged(path: &str, sent: &Value) -> (Value, Vec<object::field::Error>) {
     prepare_create(resource, &mut object, &context);
     let mut faults = crate::validate_place(resource, "", None, &object, &|| None);
     faults.extend(refused.unwrap_or_else(|| validate_create(resource, &object)));
-    stripped(resource, &mut object);
+    canonicalize(resource, &mut object);
     (object, faults)
 }
 
 fn is_service(resource: &Resource) -> bool {
     (resource.group.as_str(), resource.plural.as_str()) == ("", "services")
-}
-
-fn stripped(resource: &Resource, object: &mut Value) {
-    if is_service(resource) {
-        strip(object);
-    }
 }
 
 /// What a dry run gives a Service where nothing is taken; the recorders made dry runs.

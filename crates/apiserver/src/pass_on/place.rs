@@ -107,27 +107,17 @@ pub(super) fn service(service: &Value, slices: &[Value], scheme: Scheme, port: &
 pub(super) fn container(pod: &Value, query: &Query) -> Result<String, Status> {
     let names =
         |member: &str| -> Vec<&str> { pod["spec"][member].as_array().into_iter().flatten().filter_map(|c| c["name"].as_str()).collect() };
-    let (main, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
+    let main = names("containers");
+    let all = [names("initContainers"), main.clone(), names("ephemeralContainers")].concat();
     let pod_name = meta::name(pod);
-    match query.get("container").unwrap_or("") {
-        "" => match main.as_slice() {
-            [only] => Ok((*only).to_owned()),
-            _ if meta::annotation(pod, "kubectl.kubernetes.io/default-container").is_some_and(|name| main.contains(&name)) => {
-                Ok(meta::annotation(pod, "kubectl.kubernetes.io/default-container").unwrap_or("").to_owned())
-            }
-            _ => {
-                let mut text = format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", main.join(" "));
-                if !init.is_empty() {
-                    text.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-                }
-                if !ephemeral.is_empty() {
-                    text.push_str(&format!(" or one of the ephemeral containers: [{}]", ephemeral.join(" ")));
-                }
-                Err(Status::bad_request(text))
-            }
-        },
-        given if main.contains(&given) || init.contains(&given) || ephemeral.contains(&given) => Ok(given.to_owned()),
-        given => Err(Status::bad_request(format!("container {given} is not valid for pod {pod_name}"))),
+    match (query.get("container").unwrap_or(""), main.as_slice()) {
+        ("", [only]) => Ok((*only).to_owned()),
+        ("", _) => {
+            let text = format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", all.join(" "));
+            Err(Status::bad_request(text))
+        }
+        (given, _) if all.contains(&given) => Ok(given.to_owned()),
+        (given, _) => Err(Status::bad_request(format!("container {given} is not valid for pod {pod_name}"))),
     }
 }
 

@@ -7,11 +7,11 @@ mod services;
 use object::{meta, time};
 use serde_json::{Value, json};
 
-use crate::Context;
 use crate::reset::{take, unset};
 use crate::row::{NameRule, Row};
 use crate::validation::core::{self as rules, claims, configs, endpoints, events, nodes, quotas, services as service_rules, volumes};
 use crate::validation::pods as pod_rules;
+use crate::{Context, allotment};
 
 pub(crate) use pods::app_armor_profile;
 pub(crate) use quality::class_of as quality_of_pod;
@@ -25,6 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         name: NameRule::Label,
         create: Some(create_namespace),
         update: Some(update_namespace),
+        canonicalize: Some(label_with_name),
         ..Row::new("", "namespaces").checked(rules::validate_namespace, rules::validate_namespace_update)
     },
     Row { keeps_status_on_create: true, ..Row::new("", "nodes").checked(nodes::validate, nodes::validate_update) },
@@ -60,6 +61,7 @@ pub(super) const ROWS: &[Row] = &[
         name: NameRule::Label,
         complete: Some(services::complete),
         update: Some(services::update),
+        canonicalize: Some(allotment::strip),
         ..Row::new("", "services").checked(service_rules::validate, service_rules::validate_update)
     },
 ];
@@ -85,7 +87,6 @@ fn update_namespace(subresource: &str, old: &Value, namespace: &mut Value, _: &C
         "finalize" => take(namespace, "status", old),
         _ => {}
     }
-    label_with_name(namespace);
 }
 
 /// Upstream: the label that every namespace has, whatever was sent.

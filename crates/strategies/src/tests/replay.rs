@@ -10,8 +10,8 @@ use kinds::Resource;
 use serde_json::{Value, json};
 
 use super::kept::Kept;
-use super::{NOW, address, allotted, created, is_cause, judged, now, put, remove, stripped, user};
-use crate::{Context, default, prepare_update, validate_update, warnings};
+use super::{NOW, address, allotted, created, is_cause, judged, now, put, remove, user};
+use crate::{Context, canonicalize, default, prepare_update, validate_update, warnings};
 
 /// Enough to see what is wrong.
 const SHOWN_MAX: usize = 40;
@@ -95,7 +95,7 @@ pub(super) fn updated(resource: &Resource, subresource: &str, old: &Value, mut o
     let context = Context { catalog: kinds::builtin(), now: now(), user: &user() };
     prepare_update(resource, subresource, old, &mut object, &context);
     let faults = refused.unwrap_or_else(|| validate_update(resource, subresource, old, &object));
-    stripped(resource, &mut object);
+    canonicalize(resource, &mut object);
     (object, causes(&faults), said)
 }
 

@@ -175,9 +175,12 @@ pub(crate) fn validate_level(level: &At<'_>, faults: &mut Faults) {
         faults.forbidden(&annotations, format!("annotation '{PRESERVE_ZERO}' is forbidden"));
     }
     let (kind, limited, exempt) = (spec.get("type"), spec.get("limited"), spec.get("exempt"));
-    validate_member(&kind, "Limited", &limited, faults);
     if exempt.is_set() {
         validate_member(&kind, "Exempt", &exempt, faults);
+    }
+    validate_member(&kind, "Limited", &limited, faults);
+    if limited.is_set() && kind != "Limited" {
+        faults.only_generated(|faults| validate_limited(&limited, faults));
     }
     if (name == "exempt") != (kind == "Exempt") {
         faults.invalid_text(&kind, "must be 'Exempt' if and only if `name` is 'exempt'");
