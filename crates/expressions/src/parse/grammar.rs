@@ -159,6 +159,8 @@ pub(crate) struct State {
     pub(crate) first: Vec<Set>,
     /// Whether the next token alone decides.
     pub(crate) is_plain_choice: bool,
+    /// What may come next from here, to the end of the rule.
+    pub(crate) next: Set,
 }
 
 impl State {
@@ -219,7 +221,15 @@ impl Network {
     }
 
     fn add(&mut self, rule: Rule, role: Role) -> StateId {
-        self.states.push(State { rule, role, edges: Vec::new(), suffixes: Vec::new(), first: Vec::new(), is_plain_choice: false });
+        self.states.push(State {
+            rule,
+            role,
+            edges: Vec::new(),
+            suffixes: Vec::new(),
+            first: Vec::new(),
+            is_plain_choice: false,
+            next: Set::default(),
+        });
         (self.states.len() - 1) as StateId
     }
 
@@ -277,7 +287,7 @@ impl Network {
                     self.join(body, guard);
                     self.states[guard as usize].edges.push(Edge::Binds(first));
                     self.join(last, back);
-                    let begun = self.next(first);
+                    let begun = self.look(first, false);
                     self.states[entry as usize].suffixes.push((begun, *binding));
                 }
                 self.leave(entry)
@@ -336,6 +346,7 @@ impl Network {
 
     fn find_choices(&mut self) {
         for id in 0..self.states.len() {
+            self.states[id].next = self.look(id as StateId, false);
             if self.states[id].edges.len() < 2 {
                 continue;
             }
@@ -351,11 +362,6 @@ impl Network {
     fn has_guards(&self, id: usize) -> bool {
         let state = &self.states[id];
         (0..state.edges.len()).any(|way| matches!(self.states[state.target(way) as usize].edges[..], [Edge::Binds(..)]))
-    }
-
-    /// What may come next from there, to the end of the rule.
-    pub(crate) fn next(&self, from: StateId) -> Set {
-        self.look(from, false)
     }
 
     /// No rule is empty, so only that of `from` can end before a token comes.

@@ -83,14 +83,15 @@ impl Walk {
             if spots.iter().all(|spot| spot.way == first) {
                 return Some(Ok(first.into()));
             }
-            let shared = self.same_places(&spots);
+            let places = ways_by(&spots, |spot| (spot.state, spot.stack));
             if self.is_full {
-                let viable: HashSet<u8> = shared.values().filter_map(|ways| ways.iter().min().copied()).collect();
-                if viable.len() == 1 {
-                    return viable.into_iter().next().map(|way| Ok(way.into()));
+                let first = places[0].0;
+                if places.iter().all(|(way, _)| *way == first) {
+                    return Some(Ok(first.into()));
                 }
             } else if spots.iter().all(|spot| NETWORK.states[spot.state as usize].role == Role::RuleStop)
-                || (shared.values().any(|ways| ways.len() > 1) && !self.has_place_of_one_way(&spots))
+                || (places.iter().any(|(_, is_shared)| *is_shared)
+                    && ways_by(&spots, |spot| (spot.state, EMPTY)).iter().all(|(_, is_shared)| *is_shared))
             {
                 return None;
             }
@@ -99,22 +100,6 @@ impl Walk {
             }
         }
         None
-    }
-
-    fn same_places(&self, spots: &[Spot]) -> HashMap<(StateId, StackId), HashSet<u8>> {
-        let mut places: HashMap<_, HashSet<u8>> = HashMap::new();
-        for spot in spots {
-            places.entry((spot.state, spot.stack)).or_default().insert(spot.way);
-        }
-        places
-    }
-
-    fn has_place_of_one_way(&self, spots: &[Spot]) -> bool {
-        let mut places: HashMap<StateId, HashSet<u8>> = HashMap::new();
-        for spot in spots {
-            places.entry(spot.state).or_default().insert(spot.way);
-        }
-        places.values().any(|ways| ways.len() == 1)
     }
 
     fn step(&mut self, spots: &[Spot], kind: Kind) -> Vec<Spot> {
@@ -142,7 +127,7 @@ impl Walk {
 
     /// All places that are reached without a token.
     fn spread(&mut self, mut waiting: Vec<Spot>, is_end_free: bool) -> Vec<Spot> {
-        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        let (mut seen, mut found) = (HashSet::with_capacity(256), Vec::new());
         while let Some(spot) = waiting.pop() {
             if !seen.insert(spot) {
                 continue;
@@ -182,6 +167,13 @@ impl Walk {
         }
         found
     }
+}
+
+/// For each place the first of the ways that are there, and whether there are others.
+fn ways_by(spots: &[Spot], place: impl Fn(&Spot) -> (StateId, StackId)) -> Vec<(u8, bool)> {
+    let mut placed: Vec<_> = spots.iter().map(|spot| (place(spot), spot.way)).collect();
+    placed.sort_unstable();
+    placed.chunk_by(|one, two| one.0 == two.0).map(|same| (same[0].1, same[0].1 != same[same.len() - 1].1)).collect()
 }
 
 /// Upstream: a way that came out of its rule was good until here, so it is taken, and the fault is found later.

@@ -303,7 +303,7 @@ impl Recognizer<'_> {
         if self.is_recovering {
             return Ok(Ok(()));
         }
-        let next = NETWORK.next(self.state);
+        let next = NETWORK.states[self.state as usize].next;
         if next.may_end() || next.has(self.token(0).kind) {
             return Ok(Ok(()));
         }
@@ -429,7 +429,7 @@ impl Recognizer<'_> {
     /// What follows any of the calls that are open.
     fn recovery_set(&self) -> Set {
         let calls = self.frames.iter().filter_map(|frame| frame.caller);
-        calls.fold(Set::default(), |found, (_, then)| found.and(NETWORK.next(then))).without_end()
+        calls.fold(Set::default(), |found, (_, then)| found.and(NETWORK.states[then as usize].next)).without_end()
     }
 
     fn expected(&self) -> Set {
@@ -437,12 +437,12 @@ impl Recognizer<'_> {
     }
 
     fn next_in_context(&self, state: StateId) -> Set {
-        let mut found = NETWORK.next(state);
+        let mut found = NETWORK.states[state as usize].next;
         for (_, then) in self.frames.iter().rev().filter_map(|frame| frame.caller) {
             if !found.may_end() {
                 return found;
             }
-            found = found.without_end().and(NETWORK.next(then));
+            found = found.without_end().and(NETWORK.states[then as usize].next);
         }
         if found.may_end() { found.without_end().and(Set::of(&[Kind::End])) } else { found }
     }
