@@ -16,6 +16,7 @@ mod decode;
 mod discovery;
 mod documents;
 mod frames;
+mod gathered;
 mod handler;
 mod health;
 mod impersonate;

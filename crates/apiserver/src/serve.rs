@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::ApiServer;
 use crate::authenticate::user_of_certificate;
 use crate::body::RequestBody;
+use crate::gathered::Gathered;
 use crate::handler::Peer;
 
 /// A client that does not finish its handshake or its request head in this time is cut off.
@@ -97,13 +98,14 @@ impl ApiServer {
             .max_concurrent_streams(N_STREAMS_MAX)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let stream = Gathered::new(stream);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream.clone()), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = stream.drive(connection.as_mut()) => ended,
             () = stopped(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                stream.drive(connection).await
             }
         };
         if let Err(error) = ended {
