@@ -1,8 +1,11 @@
 //! Stories of several managers of one object: who comes to own what, who loses it, and what goes with whom.
 
+mod teller;
+
 use serde_json::json;
 
 use crate::story::{Edit, Request, Story};
+use teller::Teller;
 
 pub(super) fn stories() -> Vec<Story> {
     vec![
@@ -27,74 +30,6 @@ pub(super) fn stories() -> Vec<Story> {
         secrets(),
         dry_runs(),
     ]
-}
-
-/// Tells of one object.
-struct Teller {
-    story: Story,
-    path: String,
-    head: String,
-    kind: String,
-}
-
-impl Teller {
-    fn new(name: &str, api_version: &str, kind: &str, plural: &str) -> Self {
-        let mut teller =
-            Teller { story: Story::for_pods(format!("own/{name}")), path: String::new(), head: String::new(), kind: kind.to_owned() };
-        teller.speaks(api_version, plural);
-        teller
-    }
-
-    /// From here on in this version.
-    fn speaks(&mut self, api_version: &str, plural: &str) {
-        let root = if api_version.contains('/') { "/apis" } else { "/api" };
-        self.path = format!("{root}/{api_version}/namespaces/$(ns)/{plural}/x");
-        self.head = format!(r#""apiVersion":"{api_version}","kind":"{}","metadata""#, self.kind);
-    }
-
-    fn body(&self, metadata: &str, rest: &str) -> String {
-        let metadata = if metadata.is_empty() { String::new() } else { format!(",{metadata}") };
-        let rest = if rest.is_empty() { String::new() } else { format!(",{rest}") };
-        format!(r#"{{{}:{{"name":"x"{metadata}}}{rest}}}"#, self.head)
-    }
-
-    fn send(&mut self, what: &str, manager: &str, part: &str, query: &str, body: String) {
-        let path = format!("{}{part}?fieldManager={manager}{query}", self.path);
-        let name = format!("{} {manager} {what}", self.story.requests.len());
-        self.story.add(Request::patch(name, "apply", path, body));
-    }
-
-    fn apply(&mut self, what: &str, manager: &str, rest: &str) {
-        self.send(what, manager, "", "", self.body("", rest));
-    }
-
-    fn force(&mut self, what: &str, manager: &str, rest: &str) {
-        self.send(what, manager, "", "&force=true", self.body("", rest));
-    }
-
-    /// Of metadata alone.
-    fn name(&mut self, what: &str, manager: &str, metadata: &str) {
-        self.send(what, manager, "", "", self.body(metadata, ""));
-    }
-
-    fn status(&mut self, what: &str, manager: &str, rest: &str) {
-        self.send(what, manager, "/status", "", self.body("", rest));
-    }
-
-    fn patch(&mut self, what: &str, kind: &str, manager: &str, body: &str) {
-        let name = format!("{} {manager} {what}", self.story.requests.len());
-        self.story.add(Request::patch(name, kind, format!("{}?fieldManager={manager}", self.path), body));
-    }
-
-    fn put(&mut self, what: &str, manager: &str, edits: Vec<Edit>) {
-        let name = format!("{} {manager} {what}", self.story.requests.len());
-        self.story.add(Request::put_last(name, format!("{}?fieldManager={manager}", self.path), edits));
-    }
-
-    fn end(mut self) -> Story {
-        self.story.add(Request::get("result", self.path));
-        self.story
-    }
 }
 
 fn maps() -> Story {
