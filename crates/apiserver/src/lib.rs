@@ -81,7 +81,8 @@ pub struct ApiServer {
     metrics: metrics::Metrics,
     openapi: openapi::Documents,
     shared_frames: frames::Shared,
-    is_ready: std::sync::atomic::AtomicBool,
+    /// Of the bootstrap, in the order of `Step`.
+    n_steps_done: std::sync::atomic::AtomicUsize,
     /// No new connection is taken; those that stand are still answered for a moment.
     is_stopping: std::sync::atomic::AtomicBool,
 }
@@ -101,7 +102,7 @@ impl ApiServer {
             metrics: metrics::Metrics::default(),
             openapi: openapi::Documents::default(),
             shared_frames: frames::Shared::default(),
-            is_ready: std::sync::atomic::AtomicBool::new(false),
+            n_steps_done: std::sync::atomic::AtomicUsize::new(0),
             is_stopping: std::sync::atomic::AtomicBool::new(false),
         })
     }

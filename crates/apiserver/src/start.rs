@@ -27,21 +27,43 @@ pub(crate) fn own_user() -> UserInfo {
     UserInfo { name: SELF.to_owned(), groups, ..UserInfo::default() }
 }
 
+/// The parts of the bootstrap, in their order; health checks ask for each.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Namespaces,
+    Policy,
+    Standing,
+    PriorityClasses,
+    TokenTracking,
+    ServiceRanges,
+    KubernetesService,
+}
+
 impl ApiServer {
     /// `endpoints` are the addresses this server is reached at, with its port.
     pub async fn bootstrap(&self, endpoints: &[IpAddr], port: u16) -> Result<(), Status> {
         let user = Arc::new(own_user());
         self.registry.create_namespaces(&user).await?;
+        self.has_done(Step::Namespaces);
         // Together, so that all of them are one write to disk.
         try_join_all(authz::bootstrap::objects().into_iter().map(|wanted| self.keep(wanted, MANAGER, authz::bootstrap::reconcile, &user)))
             .await?;
+        self.has_done(Step::Policy);
         try_join_all(standing::objects().map(|wanted| self.keep_standing(wanted, &user))).await?;
+        self.has_done(Step::Standing);
         self.registry.create_priority_classes(&user).await?;
+        self.has_done(Step::PriorityClasses);
         self.registry.publish_token_tracking(&user).await?;
+        self.has_done(Step::TokenTracking);
         self.registry.publish_service_ranges(&user).await?;
+        self.has_done(Step::ServiceRanges);
         self.registry.publish_kubernetes_service(endpoints, port, &user).await?;
-        self.is_ready.store(true, Ordering::Release);
+        self.has_done(Step::KubernetesService);
         Ok(())
+    }
+
+    fn has_done(&self, step: Step) {
+        self.n_steps_done.store(step as usize + 1, Ordering::Release);
     }
 
     /// Default objects get back what an administrator took away, unless the object says otherwise.

@@ -202,11 +202,11 @@ fn health() {
         GET /livez?exclude=etcd
         ",
         expect![[r#"
-            500 [+]ping ok [+]log ok [+]etcd ok [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/start-system-namespaces-controller failed: reason withheld [+]etcd-readiness ok [+]informer-sync ok [+]shutdown ok readyz check failed
+            500 [+]ping ok [+]log ok [+]etcd ok [+]etcd-readiness ok [+]informer-sync ok [-]poststarthook/start-system-namespaces-controller failed: reason withheld [-]poststarthook/storage-readiness failed: reason withheld [-]poststarthook/rbac/bootstrap-roles failed: reason withheld [-]poststarthook/scheduling/bootstrap-system-priority-classes failed: reason withheld [-]poststarthook/priority-and-fairness-config-producer failed: reason withheld [-]poststarthook/bootstrap-controller failed: reason withheld [-]poststarthook/start-kubernetes-service-cidr-controller failed: reason withheld [-]poststarthook/kube-apiserver-autoregistration failed: reason withheld [-]autoregister-completion failed: reason withheld [+]shutdown ok readyz check failed
             200 ok
-            200 [+]ping ok [+]log ok [+]etcd ok [+]poststarthook/bootstrap-controller ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/start-system-namespaces-controller ok livez check passed
+            200 [+]ping ok [+]log ok [+]etcd ok [+]poststarthook/start-system-namespaces-controller ok [+]poststarthook/storage-readiness ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/scheduling/bootstrap-system-priority-classes ok [+]poststarthook/priority-and-fairness-config-producer ok [+]poststarthook/bootstrap-controller ok [+]poststarthook/start-kubernetes-service-cidr-controller ok [+]poststarthook/kube-apiserver-autoregistration ok [+]autoregister-completion ok livez check passed
             200 ok
-            500 [+]ping ok [+]log ok [-]etcd failed: reason withheld [+]poststarthook/bootstrap-controller ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/start-system-namespaces-controller ok livez check failed
+            500 [+]ping ok [+]log ok [-]etcd failed: reason withheld [+]poststarthook/start-system-namespaces-controller ok [+]poststarthook/storage-readiness ok [+]poststarthook/rbac/bootstrap-roles ok [+]poststarthook/scheduling/bootstrap-system-priority-classes ok [+]poststarthook/priority-and-fairness-config-producer ok [+]poststarthook/bootstrap-controller ok [+]poststarthook/start-kubernetes-service-cidr-controller ok [+]poststarthook/kube-apiserver-autoregistration ok [+]autoregister-completion ok livez check failed
             500 internal server error: the store is closed
             200 ok
         "#]],
