@@ -189,7 +189,7 @@ fn validate_alternatives(first: &At<'_>, faults: &mut Faults) {
 
 fn validate_exact(request: &At<'_>, faults: &mut Faults) {
     let (mode, count) = (request.get("allocationMode"), request.get("count"));
-    validate_selectors(&request.get("selectors"), faults);
+    validate_selectors(&request.get("selectors"), validate_selector, faults);
     match mode.text() {
         "All" if count.int() != 0 => faults.invalid_int(&count, "must not be specified when allocationMode is 'All'"),
         "ExactCount" if count.int() <= 0 => faults.invalid_int(&count, "must be greater than zero"),
@@ -201,11 +201,11 @@ fn validate_exact(request: &At<'_>, faults: &mut Faults) {
     }
 }
 
-fn validate_selectors(list: &At<'_>, faults: &mut Faults) {
+fn validate_selectors(list: &At<'_>, validate: impl Fn(&At<'_>, &mut Faults), faults: &mut Faults) {
     if !is_too_many(list, LIST_MAX, faults) {
         for cel in list.items().map(|selector| selector.get("cel")) {
             if cel.is_set() {
-                faults.tolerable(format!("selectors {}", list.value), |faults| validate_selector(&cel.get("expression"), faults));
+                validate(&cel.get("expression"), faults);
             } else {
                 faults.required(&cel, "");
             }
@@ -337,7 +337,11 @@ fn validate_configuration(config: &At<'_>, faults: &mut Faults) {
 
 pub(crate) fn validate_class(class: &At<'_>, faults: &mut Faults) {
     let spec = class.get("spec");
-    validate_selectors(&spec.get("selectors"), faults);
+    let selectors = spec.get("selectors");
+    let kept = |at: &At<'_>, faults: &mut Faults| {
+        faults.tolerable(format!("selectors {}", selectors.value), |faults| validate_selector(at, faults));
+    };
+    validate_selectors(&selectors, kept, faults);
     let config = spec.get("config");
     if !is_too_many(&config, LIST_MAX, faults) {
         config.items().for_each(|entry| validate_configuration(&entry, faults));
