@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// From the bottom up: a crate may use crates of its own layer and of those below it, and nothing above.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("words", &["object", "kinds", "codec", "descriptions", "patching", "expressions"]),
+    ("words", &["object", "kinds", "codec", "descriptions", "patching", "expressions", "x509"]),
     (
         "thought",
         &["admission", "authz", "strategies", "scheduling", "control-workloads", "control-cluster", "pod-plan", "net-plan", "show"],

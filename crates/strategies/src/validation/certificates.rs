@@ -1,15 +1,17 @@
-//! certificates.k8s.io, and the names of signers and bundles, which pods share. That a request is signed by its own key, or that a
-//! certificate can be read, whoever reads it finds (`pki`); here stands what can be seen from outside.
+//! certificates.k8s.io, and the names of signers and bundles, which pods share.
+
+mod pods;
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
 use object::names;
 use serde_json::Value;
+use x509::{certificate, pem, request};
 
 use crate::check::{At, Faults};
 use crate::metadata;
 use crate::row::NameRule;
-use crate::shapes;
 
 const DOMAIN_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
@@ -83,11 +85,78 @@ pub(crate) fn validate_bundle(bundle: &At<'_>, faults: &mut Faults) {
     }
     if anchors.text().len() > BYTES_MAX {
         faults.too_long(&anchors, BYTES_MAX);
-    } else if !anchors.text().contains("-----BEGIN CERTIFICATE-----") {
-        faults.unless_kept(&anchors, |faults| {
-            faults.invalid_as(&anchors, "<value omitted>", "at least one trust anchor must be provided");
-        });
+    } else {
+        faults.unless_kept(&anchors, |faults| validate_anchors(&anchors, faults));
     }
+}
+
+/// Certificates of authorities in PEM, each once.
+fn validate_anchors(anchors: &At<'_>, faults: &mut Faults) {
+    let mut seen: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
+    let mut says = |text: String| faults.invalid_as(anchors, "<value omitted>", text);
+    let mut has_bad = false;
+    for (i, block) in pem::blocks(anchors.text().as_bytes()).enumerate() {
+        let found = if block.label != pem::CERTIFICATE {
+            format!("has bad block type: {}", block.label)
+        } else if block.has_headers {
+            "has PEM block headers".to_owned()
+        } else {
+            match certificate::parse(&block.bytes) {
+                Err(_) => "does not parse as X.509".to_owned(),
+                Ok(certificate) if !certificate.is_authority => "does not have the CA bit set".to_owned(),
+                Ok(_) => {
+                    match seen.iter_mut().find(|(bytes, _)| *bytes == block.bytes) {
+                        Some((_, places)) => places.push(i),
+                        None => seen.push((block.bytes, vec![i])),
+                    }
+                    continue;
+                }
+            }
+        };
+        has_bad = true;
+        says(format!("entry {i} {found}"));
+    }
+    if has_bad {
+        return;
+    }
+    if seen.is_empty() {
+        says("at least one trust anchor must be provided".to_owned());
+    }
+    for (_, places) in seen.iter().filter(|(_, places)| places.len() > 1) {
+        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+        says(format!("duplicate trust anchor (indices [{}])", places.join(" ")));
+    }
+}
+
+/// What base64 text stands for; nothing if it is none.
+fn bytes_of(at: &At<'_>) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(at.text()).unwrap_or_default()
+}
+
+/// That it is a request, signed by its own key.
+fn check_request(pem_text: &[u8]) -> Result<(), String> {
+    let block = pem::blocks(pem_text).next().filter(|block| block.label == "CERTIFICATE REQUEST");
+    let block = block.ok_or("PEM block type must be CERTIFICATE REQUEST")?;
+    request::parse(&block.bytes)?.check_signature()
+}
+
+/// That there is nothing but certificates in it.
+fn check_certificates(pem_text: &[u8]) -> Result<(), String> {
+    let mut n_blocks = 0;
+    for block in pem::blocks(pem_text) {
+        if block.label != pem::CERTIFICATE {
+            return Err(format!("only CERTIFICATE PEM blocks are allowed, found {:?}", block.label));
+        }
+        if block.has_headers {
+            return Err("no PEM block headers are permitted".to_owned());
+        }
+        if block.bytes.is_empty() {
+            return Err("found CERTIFICATE PEM block containing 0 certificates".to_owned());
+        }
+        certificate::parse(&block.bytes)?;
+        n_blocks += 1;
+    }
+    if n_blocks == 0 { Err("must contain at least one CERTIFICATE PEM block".to_owned()) } else { Ok(()) }
 }
 
 pub(crate) fn validate_bundle_update(_: &str, old: &At<'_>, new: &At<'_>, faults: &mut Faults) {
@@ -127,8 +196,8 @@ pub(crate) fn validate_request(request: &At<'_>, faults: &mut Faults) {
     const LEGACY: &str = "kubernetes.io/legacy-unknown";
     let spec = request.get("spec");
     let (body, usages, signer, seconds) = (spec.get("request"), spec.get("usages"), spec.get("signerName"), spec.get("expirationSeconds"));
-    if !shapes::is_pem(body.text()) {
-        faults.invalid(&body, "PEM block type must be CERTIFICATE REQUEST");
+    if let Err(fault) = check_request(&bytes_of(&body)) {
+        faults.invalid(&body, fault);
     }
     if usages.is_empty() {
         faults.required(&usages, "");
@@ -150,6 +219,12 @@ pub(crate) fn validate_request(request: &At<'_>, faults: &mut Faults) {
         faults.invalid_int(&seconds, "may not specify a duration less than 600 seconds (10 minutes)");
     }
     validate_conditions(&request.get("status").get("conditions"), faults);
+    let certificate = request.get("status").get("certificate");
+    if certificate.has_text()
+        && let Err(fault) = check_certificates(&bytes_of(&certificate))
+    {
+        faults.tolerable("certificates", |faults| faults.invalid_as(&certificate, "<certificate data>", fault));
+    }
 }
 
 fn validate_conditions(list: &At<'_>, faults: &mut Faults) {
@@ -203,9 +278,6 @@ pub(crate) fn validate_request_update(subresource: &str, old: &At<'_>, new: &At<
         }
     }
     let (was, is) = (before.get("certificate"), after.get("certificate"));
-    if was.text() != is.text() && is.has_text() && !shapes::is_pem(is.text()) {
-        faults.invalid_as(&is, "<certificate data>", "must contain at least one CERTIFICATE PEM block");
-    }
     if was.text() != is.text() {
         if subresource != "status" {
             faults.forbidden(&is, "updates may not set certificate content");
@@ -241,8 +313,11 @@ pub(crate) fn validate_pod_request(request: &At<'_>, faults: &mut Faults) {
     if !(HOUR..=most).contains(&seconds.int()) {
         faults.invalid_int(&seconds, format!("must be in the range [{HOUR}, {most}]"));
     }
-    let has = |field: &'static str| spec.get(field).has_text();
-    if has("stubPKCS10Request") == (has("pkixPublicKey") && has("proofOfPossession")) {
+    let stub = spec.get("stubPKCS10Request");
+    if stub.has_text() {
+        pods::validate_stub(&stub, faults);
+    } else {
+        // Upstream still names what only an older version had.
         faults.invalid_omitted(&spec, "exactly one of (stubPKCS10Request) or (pkixPublicKey, proofOfPossession) must be set");
     }
 }
@@ -252,8 +327,7 @@ pub(crate) fn validate_pod_request_update(subresource: &str, old: &At<'_>, new: 
         faults.immutable_go(&old.get("spec"), &new.get("spec"), "PodCertificateRequestSpec");
         return;
     }
-    let conditions = new.get("status").get("conditions");
-    faults.0.extend(metadata::validate_condition_list(conditions.value, &conditions.path()));
+    pods::validate_status(old, new, faults);
 }
 
 /// Keys that begin with a domain.
