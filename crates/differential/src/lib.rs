@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod cases;
 pub mod difference;
+pub mod document;
 pub mod golden;
 pub mod known;
 mod mask;

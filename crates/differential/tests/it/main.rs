@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use differential::golden::Golden;
 use differential::story::Story;
-use differential::{cases, known};
+use differential::{cases, document, known};
 
 #[test]
 fn a_case_is_named_once() {
@@ -46,4 +46,16 @@ fn answers_are_upstreams() {
     let cases: HashSet<&str> = found.outcomes.iter().map(|o| o.case.as_str()).collect();
     let stale: Vec<&String> = known.keys().filter(|case| !cases.contains(case.as_str())).collect();
     assert!(stale.is_empty(), "the list names cases that are gone: {stale:?}");
+}
+
+#[test]
+fn the_document_is_current() {
+    let n_cases = cases::all().iter().map(|story| story.requests.len()).sum();
+    let validation = concat!(env!("CARGO_MANIFEST_DIR"), "/../strategies/golden/validation/differences.txt");
+    let wanted = document::shown(&known::read(), n_cases, &std::fs::read_to_string(validation).expect("the list of strategies"));
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(document::file(), &wanted).expect("the document is written");
+    }
+    let written = std::fs::read_to_string(document::file()).unwrap_or_default();
+    assert!(written == wanted, "docs/DIFFERENCES.md is old: UPDATE_EXPECT=1 cargo test -p differential");
 }
