@@ -17,7 +17,7 @@ use object::duration;
 
 use super::template::{Leaf, LeafKind, Templates};
 use super::text::Text;
-use super::wire::{close_message, open_message, put_bytes, put_double, put_int, put_message};
+use super::wire::{close_message, open_message, put_bytes, put_double, put_int, put_message, put_time};
 
 /// Structs within structs, as far as serde_json reads them.
 const DEPTH_MAX: usize = 128;
@@ -243,7 +243,7 @@ impl Encoder<'_> {
                 let from = self.text.at;
                 let text = self.text.string_or_empty()?;
                 let start = open_message(self.out, tag);
-                time(&text, self.out);
+                put_time(&text, self.out);
                 let len = self.out.len() - start - 1;
                 close_message(self.out, start, start + 1);
                 if len > 0 {
@@ -299,13 +299,5 @@ impl Encoder<'_> {
             SchemaAlternative::Schemas => self.items(&shape, 2),
             SchemaAlternative::Strings => self.items(&Shape::String, 2),
         }
-    }
-}
-
-/// The zero time is an empty message.
-pub(super) fn time(text: &[u8], out: &mut Vec<u8>) {
-    if let Some(at) = std::str::from_utf8(text).ok().and_then(object::time::parse) {
-        put_int(out, 1, at.as_second());
-        put_int(out, 2, i64::from(at.subsec_nanosecond()));
     }
 }

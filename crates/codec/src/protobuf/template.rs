@@ -5,8 +5,8 @@
 
 use kinds::TypeId;
 
-use super::encode::time;
 use super::text::Text;
+use super::wire::put_time;
 
 /// Templates known at once, by the length of their text.
 const N_TEMPLATES: usize = 32;
@@ -118,7 +118,7 @@ impl Leaf {
             LeafKind::String => (!new.iter().any(|byte| matches!(byte, b'"' | b'\\'))).then_some(new)?,
             LeafKind::Json => Text::new(new).raw().filter(|raw| raw.len() == new.len())?,
             LeafKind::Time { len } => {
-                time(new, &mut made);
+                put_time(new, &mut made);
                 (made.len() == len).then_some(made.as_slice())?
             }
         };

@@ -170,3 +170,11 @@ impl<'a> Reader<'a> {
 fn cut_short() -> Error {
     Error::Malformed("unexpected EOF".to_owned())
 }
+
+/// The zero time is an empty message.
+pub(super) fn put_time(text: &[u8], out: &mut Vec<u8>) {
+    if let Some(at) = std::str::from_utf8(text).ok().and_then(object::time::parse) {
+        put_int(out, 1, at.as_second());
+        put_int(out, 2, i64::from(at.subsec_nanosecond()));
+    }
+}
