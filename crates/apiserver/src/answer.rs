@@ -5,18 +5,17 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use codec::stored::ITEM_PREFIX;
 use http::{HeaderValue, Response, StatusCode, header};
 use kinds::Resource;
 use object::status::Status;
 use object::{Value, meta};
-use registry::form::{self, Stored};
+use registry::form::Stored;
 use registry::{Answer, Registry};
-use serde_json::json;
 
 use crate::body::Body;
 use crate::messages::Messages;
 use crate::negotiate::{Format, Shape, Wanted};
+use crate::pieces::{line, partial, prefix, protobuf, put_object};
 use crate::table;
 
 pub(crate) fn response(code: u16, format: Format, body: Body) -> Response<Body> {
@@ -62,18 +61,6 @@ pub(crate) fn tree(code: u16, value: &Value, format: Format) -> Response<Body> {
             None => response(code, Format::Json, Body::whole(line(value))),
         },
     }
-}
-
-pub(crate) fn protobuf(value: &Value) -> Option<Vec<u8>> {
-    let catalog = kinds::builtin();
-    let mut kind = meta::kind(value);
-    if kind.version.is_empty() {
-        // Upstream: the oldest discovery documents do not say theirs.
-        kind.version = "v1".to_owned();
-    }
-    let type_id = catalog.type_of(&kind)?;
-    let has_wire = !catalog.get(type_id).wire.is_empty();
-    has_wire.then(|| codec::protobuf::encode(catalog, type_id, value))
 }
 
 /// Encodes objects of one resource.
@@ -156,42 +143,4 @@ impl Encoder<'_> {
         text.put_u8(b'\n');
         text.freeze()
     }
-}
-
-pub(crate) fn line(value: &Value) -> Bytes {
-    let mut text = serde_json::to_vec(value).expect("a tree writes to memory without fail");
-    text.push(b'\n');
-    text.into()
-}
-
-pub(crate) fn partial(object: &Value, version: &str) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": object["metadata"]})
-}
-
-pub(crate) fn prefix(resource: &Resource) -> String {
-    let api_version = resource.gvk().api_version();
-    format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"", resource.kind)
-}
-
-pub(crate) fn put_object(text: &mut BytesMut, prefix: &str, stored: &Stored) {
-    use std::fmt::Write;
-    text.put_slice(prefix.as_bytes());
-    write!(text, "{}", stored.revision.0).expect("memory takes all bytes");
-    text.put_slice(&stored.bytes);
-}
-
-/// `{"metadata":{...}}` of stored bytes: no tree is made.
-pub(crate) fn metadata_text(stored: &Stored) -> BytesMut {
-    let mut text = BytesMut::new();
-    put_object(&mut text, ITEM_PREFIX, &Stored { revision: stored.revision, bytes: form::metadata(&stored.bytes) });
-    text.put_u8(b'}');
-    text
-}
-
-/// `PartialObjectMetadata` of stored bytes.
-pub(crate) fn partial_text(stored: &Stored, version: &str) -> BytesMut {
-    let mut text = BytesMut::new();
-    text.put_slice(format!("{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",").as_bytes());
-    text.put_slice(&metadata_text(stored)[1..]);
-    text
 }

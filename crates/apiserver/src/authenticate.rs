@@ -8,9 +8,7 @@ use jiff::Timestamp;
 use object::status::Status;
 
 use crate::ApiServer;
-
-const AUTHENTICATED: &str = "system:authenticated";
-const UNAUTHENTICATED: &str = "system:unauthenticated";
+use crate::users::anonymous;
 
 impl ApiServer {
     /// A certificate goes before a token, as upstream's chain does.
@@ -62,25 +60,4 @@ fn socket_bearer(headers: &HeaderMap) -> Option<String> {
     let encoded = protocols.split(',').find_map(|protocol| protocol.trim().strip_prefix(SOCKET_BEARER))?;
     let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
     String::from_utf8(token).ok()
-}
-
-/// A certificate's common name and organizations, and when it ends.
-pub(crate) fn user_of_certificate(certificate_der: &[u8]) -> Option<(UserInfo, Timestamp)> {
-    let subject = pki::subject(certificate_der).ok()?;
-    if subject.common_name.is_empty() {
-        return None;
-    }
-    let user = UserInfo { name: subject.common_name, groups: subject.organizations, ..UserInfo::default() };
-    Some((authenticated(user), subject.until))
-}
-
-pub(crate) fn authenticated(mut user: UserInfo) -> UserInfo {
-    if !user.is_in(AUTHENTICATED) && !user.is_in(UNAUTHENTICATED) {
-        user.groups.push(AUTHENTICATED.to_owned());
-    }
-    user
-}
-
-pub(crate) fn anonymous() -> Arc<UserInfo> {
-    Arc::new(UserInfo { name: "system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..UserInfo::default() })
 }

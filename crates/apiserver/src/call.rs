@@ -8,10 +8,10 @@ use http::{HeaderMap, Method, header};
 use object::status::Status;
 
 use crate::body::RequestBody;
+use crate::negotiate::Include;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::query::Query;
 use crate::request_info::RequestInfo;
-use crate::table::Include;
 
 pub(crate) struct Call {
     pub(crate) method: Method,

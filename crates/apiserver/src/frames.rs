@@ -13,9 +13,9 @@ use object::status::Status;
 use registry::form::Stored;
 use serde_json::json;
 
-use crate::answer::{self, Encoder};
+use crate::answer::Encoder;
 use crate::negotiate::{Format, Shape};
-use crate::table;
+use crate::{pieces, table};
 
 /// Documents kept for other watchers: each gets to an event within moments of the others.
 const N_SHARED_MAX: usize = 256;
@@ -86,7 +86,7 @@ impl Frames<'_> {
         }
         let wanted = self.encoder.wanted;
         if let (Shape::Metadata(version), Format::Json) = (wanted.shape, wanted.format) {
-            let object = answer::partial_text(stored, version);
+            let object = pieces::partial_text(stored, version);
             return Ok(event_line(kind, object.len(), |text| text.put_slice(&object)));
         }
         if wanted.format == Format::Protobuf && !matches!(wanted.shape, Shape::Table(_)) {
@@ -101,8 +101,8 @@ impl Frames<'_> {
     }
 
     fn direct(&self, kind: &str, stored: &Stored) -> Bytes {
-        let prefix = answer::prefix(self.encoder.resource);
-        event_line(kind, stored.bytes.len() + prefix.len() + 24, |text| answer::put_object(text, &prefix, stored))
+        let prefix = pieces::prefix(self.encoder.resource);
+        event_line(kind, stored.bytes.len() + prefix.len() + 24, |text| pieces::put_object(text, &prefix, stored))
     }
 
     fn document(&self, stored: &Stored) -> Result<Bytes, Status> {
@@ -118,8 +118,8 @@ impl Frames<'_> {
     /// Any object as the format has it; what has no protobuf form cannot be told by then, and ends the watch.
     fn frame(&self, kind: &str, object: &Value) -> Bytes {
         match self.encoder.wanted.format {
-            Format::Protobuf => codec::protobuf::watch_frame(kind, &answer::protobuf(object).unwrap_or_default()).into(),
-            Format::Json | Format::Yaml => answer::line(&json!({"type": kind, "object": object})),
+            Format::Protobuf => codec::protobuf::watch_frame(kind, &pieces::protobuf(object).unwrap_or_default()).into(),
+            Format::Json | Format::Yaml => pieces::line(&json!({"type": kind, "object": object})),
         }
     }
 
@@ -132,7 +132,7 @@ impl Frames<'_> {
         let kind = json!({"kind": resource.kind, "apiVersion": resource.gvk().api_version(), "metadata": metadata});
         let object = match self.encoder.wanted.shape {
             Shape::AsIs => kind,
-            Shape::Metadata(version) => answer::partial(&kind, version),
+            Shape::Metadata(version) => pieces::partial(&kind, version),
             Shape::Table(style) => table::of_bookmark(resource, style, &metadata, self.encoder.registry.clock().now()),
         };
         self.frame("BOOKMARK", &object)

@@ -86,5 +86,5 @@ fn finished(mut user: UserInfo) -> UserInfo {
         }
         return user;
     }
-    crate::authenticate::authenticated(user)
+    crate::users::authenticated(user)
 }

@@ -5,8 +5,8 @@ use base64::Engine;
 use object::{Value, meta};
 use registry::Registry;
 
-use crate::authenticate;
-use crate::tokens::{is_long_gone, is_same_secret, lookup};
+use crate::token_objects::{is_long_gone, is_same_secret, lookup};
+use crate::users::authenticated;
 
 /// `iss` of such a token.
 pub(crate) const ISSUER: &str = "kubernetes/serviceaccount";
@@ -30,5 +30,5 @@ pub(crate) fn user(registry: &Registry, claims: &Value, token: &str) -> Option<U
         groups: vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")],
         ..UserInfo::default()
     };
-    Some(authenticate::authenticated(user))
+    Some(authenticated(user))
 }

@@ -4,24 +4,24 @@
 //! trees, one at a time. Protobuf has a file of its own.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use codec::stored::ITEM_PREFIX;
 use futures_util::stream;
 use http::Response;
-use kinds::Resource;
 use object::Value;
 use object::status::Status;
+use registry::convert;
 use registry::form::Stored;
-use registry::{List, convert};
 use serde_json::json;
 
-use crate::answer::{self, put_object};
+use crate::answer;
 use crate::body::Body;
+use crate::listing::Listing;
 use crate::message_list::MessageList;
-use crate::negotiate::{Format, Shape, Wanted};
-use crate::{ApiServer, table};
+use crate::negotiate::{Format, Shape, Style};
+use crate::pieces::{self, put_object};
+use crate::table;
 
 /// What is written at once. Small records share a piece, so that a list of many is not as many tiny frames.
 const PIECE_LEN: usize = 64 * 1024;
@@ -29,13 +29,6 @@ const PIECE_LEN: usize = 64 * 1024;
 const N_TREES_MAX: usize = 20;
 /// Shorter lists are written whole, and so with their length.
 const WHOLE_LEN_MAX: usize = 256 * 1024;
-
-pub(crate) struct Listing {
-    pub(crate) server: Arc<ApiServer>,
-    pub(crate) resource: Arc<Resource>,
-    pub(crate) wanted: Wanted,
-    pub(crate) list: List,
-}
 
 /// How far a list has been written.
 struct Writer {
@@ -50,7 +43,7 @@ enum Item {
     Stored,
     Metadata(&'static str),
     Tree,
-    Row(table::Style),
+    Row(Style),
 }
 
 impl Listing {
@@ -161,7 +154,7 @@ impl Writer {
         match self.item {
             Item::Stored => put_object(text, ITEM_PREFIX, &stored),
             Item::Metadata(version) => {
-                text.put_slice(&answer::partial_text(&stored, version));
+                text.put_slice(&pieces::partial_text(&stored, version));
             }
             Item::Tree => {
                 let mut object = registry.decode(&self.listing.resource, &stored)?;

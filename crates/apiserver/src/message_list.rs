@@ -11,7 +11,7 @@ use object::status::Status;
 use registry::form::Stored;
 
 use crate::body::Body;
-use crate::list::Listing;
+use crate::listing::Listing;
 use crate::messages::Messages;
 use crate::negotiate::Shape;
 

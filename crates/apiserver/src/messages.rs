@@ -12,7 +12,7 @@ use object::status::Status;
 use registry::form::{self, Stored};
 use registry::{Registry, convert};
 
-use crate::answer::put_object;
+use crate::pieces::put_object;
 
 /// Makes messages of one resource's objects, one after the other.
 pub(crate) struct Messages {

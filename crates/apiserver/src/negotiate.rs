@@ -2,8 +2,6 @@
 
 use object::status::Status;
 
-use crate::table::{Include, Style};
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -169,6 +167,35 @@ pub(crate) fn sent(content_type: Option<&str>) -> Result<Format, Status> {
 /// Without parameters.
 pub(crate) fn media_type(content_type: Option<&str>) -> &str {
     content_type.unwrap_or("").split(';').next().unwrap_or("").trim()
+}
+
+/// What stands beside a row's cells (`includeObject`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Include {
+    Nothing,
+    #[default]
+    Metadata,
+    Object,
+}
+
+impl Include {
+    pub(crate) fn parse(text: &str) -> Result<Self, Status> {
+        match text {
+            "" | "Metadata" => Ok(Include::Metadata),
+            "None" => Ok(Include::Nothing),
+            "Object" => Ok(Include::Object),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+            ))),
+        }
+    }
+}
+
+/// The version of `meta.k8s.io` that the table is in, and what its rows hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) version: &'static str,
+    pub(crate) include: Include,
 }
 
 #[cfg(test)]

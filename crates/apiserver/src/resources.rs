@@ -17,10 +17,10 @@ use crate::body::{Body, RequestBody};
 use crate::call::Call;
 use crate::decode::{self, Decoded};
 use crate::frames::Frames;
-use crate::list::Listing;
+use crate::listing::Listing;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::request_info::RequestInfo;
-use crate::{ApiServer, query};
+use crate::{ApiServer, pieces, query};
 
 const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
@@ -440,7 +440,7 @@ pub(crate) fn not_served() -> Response<Body> {
 pub(crate) fn tree_answer(call: &Call, code: u16, value: &Value) -> Answered {
     let wanted = call.wanted(true)?;
     let value = match wanted.shape {
-        Shape::Metadata(version) => answer::partial(value, version),
+        Shape::Metadata(version) => pieces::partial(value, version),
         _ => value.clone(),
     };
     Ok(answer::tree(code, &value, wanted.format))

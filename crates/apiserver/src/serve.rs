@@ -17,10 +17,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ApiServer;
-use crate::authenticate::user_of_certificate;
 use crate::body::RequestBody;
 use crate::gathered::Gathered;
 use crate::handler::Peer;
+use crate::users::user_of_certificate;
 
 /// A client that does not finish its handshake or its request head in this time is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

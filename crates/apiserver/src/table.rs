@@ -9,36 +9,8 @@ use registry::form::Stored;
 use registry::{Registry, convert};
 use serde_json::json;
 
-use crate::answer;
-
-/// What stands beside a row's cells (`includeObject`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Include {
-    Nothing,
-    #[default]
-    Metadata,
-    Object,
-}
-
-impl Include {
-    pub(crate) fn parse(text: &str) -> Result<Self, Status> {
-        match text {
-            "" | "Metadata" => Ok(Include::Metadata),
-            "None" => Ok(Include::Nothing),
-            "Object" => Ok(Include::Object),
-            other => Err(Status::bad_request(format!(
-                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
-            ))),
-        }
-    }
-}
-
-/// The version of `meta.k8s.io` that the table is in, and what its rows hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Style {
-    pub(crate) version: &'static str,
-    pub(crate) include: Include,
-}
+use crate::negotiate::{Include, Style};
+use crate::pieces;
 
 /// What the columns of a kind are.
 pub(crate) fn definitions(resource: &Resource) -> Value {
@@ -69,7 +41,7 @@ pub(crate) fn of_trees(resource: &Resource, style: Style, objects: &[Value], is_
         let object = &objects[row.object_idx];
         let beside = match style.include {
             Include::Nothing => Value::Null,
-            Include::Metadata => answer::partial(object, style.version),
+            Include::Metadata => pieces::partial(object, style.version),
             Include::Object => object.clone(),
         };
         json!({"cells": row.cells, "object": beside})
@@ -86,7 +58,7 @@ pub(crate) fn of_trees(resource: &Resource, style: Style, objects: &[Value], is_
 pub(crate) fn of_bookmark(resource: &Resource, style: Style, metadata: &Value, now: Timestamp) -> Value {
     let empty = json!({"metadata": metadata});
     let cells = show::rows(&resource.group, &resource.plural, &[&empty], false, now).into_iter().next().map(|row| row.cells);
-    let object = answer::partial(&empty, style.version);
+    let object = pieces::partial(&empty, style.version);
     json!({
         "kind": "Table", "apiVersion": format!("meta.k8s.io/{}", style.version), "metadata": {"resourceVersion": metadata["resourceVersion"]},
         "columnDefinitions": null, "rows": [{"cells": cells, "object": object}],
@@ -124,8 +96,8 @@ pub(crate) fn put_rows(
         let stored = &stored[row.object_idx];
         match style.include {
             Include::Nothing => text.put_slice(b"null"),
-            Include::Metadata => text.put_slice(&answer::partial_text(stored, style.version)),
-            Include::Object if convert::is_stored_form(resource) => answer::put_object(text, &answer::prefix(resource), stored),
+            Include::Metadata => text.put_slice(&pieces::partial_text(stored, style.version)),
+            Include::Object if convert::is_stored_form(resource) => pieces::put_object(text, &pieces::prefix(resource), stored),
             Include::Object => text.put_slice(registry.decode(resource, stored)?.to_string().as_bytes()),
         }
         text.put_u8(b'}');

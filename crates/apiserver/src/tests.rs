@@ -27,7 +27,7 @@ use registry::services::ServiceSettings;
 
 use crate::body::{Body, RequestBody};
 use crate::handler::Peer;
-use crate::{ApiServer, Settings, authenticate};
+use crate::{ApiServer, Settings};
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 
@@ -39,7 +39,7 @@ fn server() -> Arc<ApiServer> {
         registry,
         token_key: Arc::new(TokenKey::generate().expect("a key")),
         issuer: "https://kubernetes.default.svc".into(),
-        static_tokens: HashMap::from([("admin-token".to_owned(), authenticate::authenticated(admin))]),
+        static_tokens: HashMap::from([("admin-token".to_owned(), crate::users::authenticated(admin))]),
         address: "10.0.0.1:6443".into(),
         kubelet_tls: None,
     })
@@ -83,7 +83,7 @@ fn user_of(text: &str) -> Option<Arc<UserInfo>> {
     if name == "nobody" {
         return None;
     }
-    Some(Arc::new(authenticate::authenticated(UserInfo { name, groups: words.collect(), ..UserInfo::default() })))
+    Some(Arc::new(crate::users::authenticated(UserInfo { name, groups: words.collect(), ..UserInfo::default() })))
 }
 
 async fn one(server: &Arc<ApiServer>, line: &str, user: Option<Arc<UserInfo>>, headers: &mut Vec<(String, String)>) -> String {

@@ -17,7 +17,9 @@ use crate::answer;
 use crate::body::Body;
 use crate::call::Call;
 use crate::resources::{Target, request, write_options};
-use crate::{ApiServer, authenticate, legacy_tokens};
+use crate::token_objects::{LEEWAY_SECONDS, is_long_gone, is_same_secret, lookup};
+use crate::users::authenticated;
+use crate::{ApiServer, legacy_tokens};
 
 /// Upstream: at least ten minutes; at most 2^32 s.
 const EXPIRATION_SECONDS_MIN: i64 = 600;
@@ -26,8 +28,6 @@ const EXPIRATION_SECONDS_DEFAULT: i64 = 3_600;
 /// Upstream: tokens that kubelets mount by default live a year, and are only warned about after this.
 const EXTENDED_ASKED_SECONDS: i64 = 3_607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3_600;
-/// Clocks of signer and checker may differ by this.
-const LEEWAY_SECONDS: i64 = 60;
 
 /// Checked tokens that are remembered: about one for each client that is active.
 const N_CHECKED_MAX: usize = 4_096;
@@ -139,21 +139,7 @@ fn user_of_claims(registry: &Registry, claims: &Value) -> Option<UserInfo> {
         groups: vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")],
         extra,
     };
-    Some(authenticate::authenticated(user))
-}
-
-/// Upstream: tokens of an object under deletion hold for a minute more, so that it can end in peace.
-pub(crate) fn is_long_gone(registry: &Registry, object: &Value) -> bool {
-    let Some(at) = meta::deletion_timestamp(object).and_then(time::parse) else {
-        return false;
-    };
-    registry.clock().now().as_second() > at.as_second() + LEEWAY_SECONDS
-}
-
-pub(crate) fn lookup(registry: &Registry, plural: &str, namespace: &str, name: &str) -> Option<Value> {
-    let resource = registry.builtin("", "v1", plural).ok()?;
-    let stored = registry.get(&resource, namespace, name, "").ok()?;
-    registry.decode(&resource, &stored).ok()
+    Some(authenticated(user))
 }
 
 /// `abcdef.0123456789abcdef` as `Secret` `kube-system/bootstrap-token-abcdef` keeps it.
@@ -183,12 +169,7 @@ pub(crate) fn bootstrap_user(registry: &Registry, token: &str) -> Option<UserInf
         data("auth-extra-groups").unwrap_or_default().split(',').filter(|g| g.starts_with("system:bootstrappers:")).map(str::to_owned),
     );
     let user = UserInfo { name: format!("system:bootstrap:{id}"), groups, ..UserInfo::default() };
-    Some(authenticate::authenticated(user))
-}
-
-/// Takes the same time wherever the first difference is.
-pub(crate) fn is_same_secret(held: &str, sent: &str) -> bool {
-    held.len() == sent.len() && held.bytes().zip(sent.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    Some(authenticated(user))
 }
 
 impl ApiServer {

@@ -23,7 +23,7 @@ async fn send(server: &Arc<ApiServer>, request: Request<&'static str>) -> Bytes 
     let (parts, body) = request.into_parts();
     let path = parts.uri.clone();
     let admin = UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() };
-    let peer = Peer { user: Some(Arc::new(crate::authenticate::authenticated(admin))), is_near: true, ..Peer::default() };
+    let peer = Peer { user: Some(Arc::new(crate::users::authenticated(admin))), is_near: true, ..Peer::default() };
     let response = Arc::clone(server).handle(parts, RequestBody::Whole(Bytes::from_static(body.as_bytes())), peer).await;
     assert!(response.status().is_success(), "{path}: {}", response.status());
     response.into_body().collect().await.expect("bodies never fail").to_bytes()
