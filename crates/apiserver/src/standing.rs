@@ -6,6 +6,9 @@ use authz::bootstrap::Reconciled;
 use object::meta;
 use serde_json::{Value, json};
 
+/// As managedFields show it.
+pub(crate) const MANAGER: &str = "kube-apiserver";
+
 const TABLE: &str = include_str!("../facts/standing.jsonl");
 
 const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
@@ -24,7 +27,7 @@ pub(crate) fn objects() -> impl Iterator<Item = Value> {
 
 /// As managedFields show who keeps an object.
 pub(crate) fn manager(object: &Value) -> &'static str {
-    if object["kind"] == "APIService" { crate::start::MANAGER } else { PRODUCER }
+    if object["kind"] == "APIService" { MANAGER } else { PRODUCER }
 }
 
 /// What a start must do about one of `objects()` that exists already.

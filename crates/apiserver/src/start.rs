@@ -15,12 +15,10 @@ use object::status::Status;
 use registry::options::WriteOptions;
 use registry::{Patch, PatchKind, Request};
 
-use crate::{ApiServer, standing};
+use crate::ApiServer;
+use crate::standing::{self, MANAGER};
 
 const SELF: &str = "system:apiserver";
-/// As managedFields show it.
-pub(crate) const MANAGER: &str = "kube-apiserver";
-
 /// Who the server is when it writes on its own behalf.
 pub(crate) fn own_user() -> UserInfo {
     let groups = vec![authz::PRIVILEGED_GROUP.to_owned(), "system:authenticated".to_owned()];

@@ -69,9 +69,12 @@ impl<'a> Schemas<'a> {
         if !required.is_empty() {
             schema["required"] = json!(required);
         }
-        if !ty.group_version_kinds.is_empty() {
-            let kinds = ty.group_version_kinds.iter().map(|k| json!({"group": k.group, "version": k.version, "kind": k.kind}));
-            schema["x-kubernetes-group-version-kind"] = kinds.collect();
+        // A body that is taken in an older version too is told of in its own only.
+        let own_version = ty.name.rsplit('.').nth(1).unwrap_or("");
+        let kinds = ty.group_version_kinds.iter().filter(|k| k.version == "*" || k.version == own_version);
+        let kinds: Vec<Value> = kinds.map(|k| json!({"group": k.group, "version": k.version, "kind": k.kind})).collect();
+        if !kinds.is_empty() {
+            schema["x-kubernetes-group-version-kind"] = kinds.into();
         }
         if let Some(unions) = &ty.unions {
             schema["x-kubernetes-unions"] = unions.clone();
