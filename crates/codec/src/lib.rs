@@ -5,7 +5,7 @@
 //! Invariant: no input makes a decoder panic; each has a depth and a size limit.
 //!
 //! A typed body goes `json::parse` (or `yaml::parse`, `protobuf::decode`), `strict::check`, `normalise`; from there on it is what
-//! Go would have written, so the writers of two formats never fight over `hostNetwork: false`.
+//! Go would have read, so the writers of two formats never fight over `hostNetwork: false`. `shed` makes of it what Go would write.
 
 pub mod json;
 pub mod json_fault;
@@ -14,6 +14,7 @@ pub mod strict;
 mod normalise;
 mod reflected;
 mod scalar;
+mod shed;
 
 pub mod openapi;
 
@@ -23,6 +24,7 @@ pub mod yaml;
 
 pub use normalise::{normalise, zero};
 pub use reflected::convert;
+pub use shed::{Written, has_empties, shed};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! What Go's decoder and encoder make of an object: the one form in which typed objects are compared, stored and sent.
 //!
-//! Unknown fields and empty `omitempty` values go, value structs and other fields that Go always writes come (`status: {}`),
-//! quantities and times get their canonical text, a value of the wrong type is an error in Go's words. Lists and maps without
-//! `omitempty` are null when empty, as they are upstream after a round through the protobuf storage.
+//! Unknown fields and `omitempty` zeros go, value structs and other fields that Go always writes come (`status: {}`), quantities and
+//! times get their canonical text, a value of the wrong type is an error in Go's words. Empty lists, maps and bytes that were given
+//! stay: to Go they are not the same as none, until the object is written, which is `shed`.
 
 use kinds::{Catalog, Field, SchemaAlternative, Shape, Type, TypeId};
 use object::duration;
@@ -172,11 +172,8 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
             Ok(())
         }
         (Shape::Bytes, Value::String(text)) => scalar::canonical_base64(text).map_err(Mismatch::text).map(|canonical| *text = canonical),
-        // Go reads a list of numbers as bytes too; of such a list only the empty one is seen.
-        (Shape::Bytes, Value::Array(items)) if items.is_empty() => {
-            *value = Value::from("");
-            Ok(())
-        }
+        // Go reads a list of numbers as bytes too.
+        (Shape::Bytes, Value::Array(items)) => bytes_of(items).map(|text| *value = Value::from(text)),
         (Shape::Quantity, _) => quantity(value),
         (Shape::IntOrString, _) => int_or_string(value),
         (Shape::Time, _) => as_text(value, &scalar::canonical_time),
@@ -223,20 +220,10 @@ fn walk_struct(catalog: &Catalog, ty: &Type, map: &mut Map<String, Value>) -> Re
     Ok(())
 }
 
-/// Whether Go's encoder skips the field, or writes null in its stead.
+/// Whether Go's encoder skips the field though it is no list, map or bytes.
 fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
-    let is_empty_container = match (&field.shape, value) {
-        // An empty list of field managers is no empty value: it resets them.
-        (Shape::List(_), Value::Array(items)) => items.is_empty() && field.name != "managedFields",
-        (Shape::Map(_), Value::Object(map)) => map.is_empty(),
-        _ => false,
-    };
     if field.pointer {
         return false;
-    }
-    // Protobuf cannot tell an empty list from none: without `omitempty` the field comes back as null.
-    if is_empty_container {
-        return field.omit_empty || (field.tag != 0 && !field.is_message_list());
     }
     if field.omit_zero && *value == zero_of(catalog, &field.shape) {
         return true;
@@ -245,7 +232,7 @@ fn is_left_out(catalog: &Catalog, field: &Field, value: &Value) -> bool {
         && match value {
             Value::Bool(b) => !b,
             Value::Number(n) => matches!(field.shape, Shape::Int32 | Shape::Int64 | Shape::Double) && n.as_f64() == Some(0.0),
-            Value::String(text) => matches!(field.shape, Shape::String | Shape::Bytes) && text.is_empty(),
+            Value::String(text) => matches!(field.shape, Shape::String) && text.is_empty(),
             _ => false,
         }
 }
@@ -327,6 +314,17 @@ fn as_text(value: &mut Value, canonical: &dyn Fn(&str) -> Result<String, String>
     let Value::String(text) = value else { return Err(Mismatch::new(kind_of(value), "string").into_final()) };
     *text = canonical(text).map_err(|e| Mismatch::text(e).into_final())?;
     Ok(())
+}
+
+fn bytes_of(items: &[Value]) -> Result<String, Mismatch> {
+    use base64::Engine as _;
+    let byte = |item: &Value| match item {
+        Value::Null => Ok(0),
+        Value::Number(n) => n.as_u64().and_then(|n| u8::try_from(n).ok()).ok_or_else(|| Mismatch::new(format!("number {n}"), "uint8")),
+        other => Err(Mismatch::new(kind_of(other), "uint8")),
+    };
+    let bytes = items.iter().map(byte).collect::<Result<Vec<u8>, _>>()?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 fn schema_or(catalog: &Catalog, schema: TypeId, other: SchemaAlternative, value: &mut Value) -> Result<(), Mismatch> {

@@ -4,7 +4,7 @@ use kinds::{TypeId, builtin};
 use object::key::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::{json, normalise, stored, strict};
+use crate::{Written, has_empties, json, normalise, shed, stored, strict};
 
 pub(crate) fn ty(api_version: &str, kind: &str) -> TypeId {
     builtin().type_of(&GroupVersionKind::from_api_version(api_version, kind)).expect(kind)
@@ -33,7 +33,7 @@ fn check_mismatch(input: Value, expected: &str) {
 #[test]
 fn objects_take_the_form_go_writes() {
     check_normal(
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "creationTimestamp": null, "labels": {}},
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "creationTimestamp": null},
             "spec": {"paused": false, "replicas": 0, "unknown": 1, "selector": {"matchLabels": {"a": "b"}},
                 "template": {"spec": {"hostNetwork": false, "containers": [
                     {"name": "c", "stdin": false, "resources": {"limits": {"memory": "1024Mi", "cpu": 0.5}}}]}}}}),
@@ -44,12 +44,8 @@ fn objects_take_the_form_go_writes() {
             "status": {}}),
     );
     check_normal(
-        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": []}),
-        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {}, "rules": null}),
-    );
-    check_normal(
-        json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ==", "b": null}, "type": ""}),
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": {"a": "YQ==", "b": ""}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ==", "b": null, "c": [7, null, 255]}, "type": ""}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": {"a": "YQ==", "b": "", "c": "BwD/"}}),
     );
     check_normal(
         json!({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80, "targetPort": "http"}]}}),
@@ -61,6 +57,42 @@ fn objects_take_the_form_go_writes() {
         json!({"apiVersion": "v1", "kind": "Event", "metadata": {}, "involvedObject": {}, "source": {}, "eventTime": null,
             "firstTimestamp": null, "lastTimestamp": "2026-11-22T09:00:00Z", "reportingComponent": "", "reportingInstance": ""}),
     );
+}
+
+/// As it is once read, as JSON, and as it is stored.
+#[track_caller]
+fn check_shed(input: Value, read: &Value, written: &Value, kept: &Value) {
+    let ty = of(&input);
+    let mut value = input;
+    normalise(builtin(), ty, &mut value).unwrap();
+    assert_eq!(value, *read);
+    assert_eq!(has_empties(builtin(), ty, &value), read != kept);
+    for (as_what, expected) in [(Written::Json, written), (Written::Stored, kept)] {
+        shed(builtin(), ty, &mut value, as_what);
+        assert_eq!(value, *expected);
+    }
+    assert!(!has_empties(builtin(), ty, &value));
+}
+
+#[test]
+fn empties_last_until_they_are_written() {
+    let role = |rules: Value, labels: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": labels, "rules": rules});
+    let labels = || json!({"labels": {}, "finalizers": []});
+    let (empty, whole) = (role(json!([]), json!({})), role(json!([]), labels()));
+    check_shed(whole.clone(), &whole, &empty, &role(Value::Null, json!({})));
+    let some = |rule: Value| role(json!([rule]), json!({}));
+    let given = some(json!({"verbs": [], "resourceNames": [], "resources": null}));
+    let read = some(json!({"verbs": [], "resourceNames": []}));
+    check_shed(given, &read, &some(json!({"verbs": []})), &some(json!({"verbs": null})));
+    let request = |spec: Value| json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {}, "spec": spec, "status": {}});
+    let asked = request(json!({"request": "", "signerName": ""}));
+    check_shed(asked.clone(), &asked, &asked, &asked);
+    let claim = |selector: Value| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {},
+            "spec": {"selector": selector, "resources": {}}, "status": {}})
+    };
+    let (given, left) = (claim(json!({"matchLabels": {}})), claim(json!({})));
+    check_shed(given.clone(), &given, &left, &left);
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl Registry {
         let kept = catalog.resource(&resource.storage_group, &resource.storage_version, &resource.plural);
         let type_id = kept.map_or(resource.type_id, |kept| kept.type_id);
         codec::normalise(&catalog, type_id, &mut stored).map_err(Status::internal)?;
+        codec::shed(&catalog, type_id, &mut stored, codec::Written::Stored);
         Ok(form::encode(&stored))
     }
 }

@@ -1,8 +1,10 @@
 //! The stages of the write path that other crates decide, in the order in which the engine calls them.
 
+use codec::Written;
 use jiff::Timestamp;
 use kinds::{Catalog, Resource};
 use object::key::GroupVersionKind;
+use object::meta;
 use object::status::Status;
 use patching::{Converted, OneVersion, Versions, Writer};
 use serde_json::Value;
@@ -50,6 +52,7 @@ impl Versions for Tracker<'_> {
         convert::to_stored(from, &mut object);
         convert::to_served(to, &mut object);
         codec::normalise(self.catalog, to.type_id, &mut object).ok()?;
+        codec::shed(self.catalog, to.type_id, &mut object, Written::Json);
         Some(Converted::Other(to.type_id, object))
     }
 }
@@ -73,20 +76,42 @@ impl Registry {
         Ok(new)
     }
 
-    /// managedFields of a body that is answered and not stored: a review, a token request.
+    /// A body that is answered and not stored (a review, a token request) as it is written, with managedFields.
     pub fn track_answered(&self, request: &Request, kind: &GroupVersionKind, object: &mut Value, manager: &str) {
         let Some(type_id) = self.catalog().type_of(kind) else { return };
         let (api_version, now) = (kind.api_version(), self.clock.now());
         let writer =
             Writer { manager, subresource: &request.subresource, api_version: &api_version, versions: &OneVersion, now, reset: &[] };
+        codec::shed(&self.catalog(), type_id, object, Written::Json);
         patching::track(&self.catalog(), type_id, None, object, &writer);
     }
 
     /// Notes in managedFields who changed what.
     pub(crate) fn track(&self, request: &Request, before: Option<&Value>, after: &mut Value, manager: &str, now: Timestamp) {
-        let catalog = self.catalog();
+        let (catalog, type_id) = (self.catalog(), request.resource.type_id);
         let tracker = Tracker::of(request, &catalog);
         let writer = tracker.writer(request, manager, now);
-        patching::track(&catalog, request.resource.type_id, before, after, &writer);
+        if !codec::has_empties(&catalog, type_id, after) {
+            patching::track(&catalog, type_id, before, after, &writer);
+            return;
+        }
+        // Upstream: fields are counted as they are written.
+        let mut written = after.clone();
+        codec::shed(&catalog, type_id, &mut written, Written::Json);
+        patching::track(&catalog, type_id, before, &mut written, &writer);
+        match written["metadata"]["managedFields"].take() {
+            Value::Null => meta::unset(after, "managedFields"),
+            fields => meta::set(after, "managedFields", fields),
+        }
+    }
+
+    /// The form in which an object is compared with the stored one, stored and answered.
+    pub(crate) fn finish(&self, request: &Request, object: &mut Value) {
+        let (catalog, type_id) = (self.catalog(), request.resource.type_id);
+        if codec::has_empties(&catalog, type_id, object) {
+            codec::shed(&catalog, type_id, object, Written::Stored);
+            // Upstream: what is read back has the defaults of what was lost.
+            strategies::default(&catalog, type_id, object, self.clock.now());
+        }
     }
 }

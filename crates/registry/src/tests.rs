@@ -196,3 +196,36 @@ async fn an_evicted_pod_says_why_it_goes() {
     let condition = pod["status"]["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "DisruptionTarget");
     assert_eq!(condition.map(|c| &c["reason"]), Some(&json!("EvictionByEvictionAPI")));
 }
+
+#[tokio::test]
+async fn empty_lists_and_maps_count_until_the_object_is_stored() {
+    let registry = setup().await;
+    let mut roles = request(&registry, "configmaps", "");
+    roles.resource = registry.builtin("rbac.authorization.k8s.io", "v1", "roles").expect("roles");
+    let options = WriteOptions { field_manager: "m".to_owned(), ..WriteOptions::default() };
+    let sent = json!({"metadata": {"name": "a", "labels": {}, "finalizers": []}, "rules": []});
+    registry.create(&roles, sent, &options).await.expect("a role");
+    let role = Request { name: "a".into(), ..roles };
+    let first = registry.current(&role).expect("there").tree;
+    assert_eq!((&first["rules"], first["metadata"].get("labels")), (&Value::Null, None));
+    assert_eq!(
+        first["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:rules": {}}),
+        "what is written counts, what is left out does not"
+    );
+    let patched = async |kind, tree| {
+        let patch = crate::Patch { kind, tree, faults: Vec::new(), refusal: None };
+        registry.patch(&role, &patch, &options, &mut Vec::new()).await.expect("patched");
+        registry.current(&role).expect("there").tree
+    };
+    // Nothing has changed once it is as it would be stored.
+    let labels = json!({"metadata": {"labels": {}, "ownerReferences": []}});
+    assert_eq!(patched(crate::PatchKind::Merge, labels.clone()).await, first);
+    assert_eq!(patched(crate::PatchKind::Strategic, labels).await, first);
+    assert_eq!(patched(crate::PatchKind::Json, json!([{"op": "add", "path": "/metadata/annotations", "value": {}}])).await, first);
+    let labelled = patched(crate::PatchKind::Merge, json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!(labelled["metadata"]["labels"], json!({"a": "b"}));
+    let emptied = patched(crate::PatchKind::Json, json!([{"op": "remove", "path": "/metadata/labels/a"}])).await;
+    assert_eq!(emptied["metadata"].get("labels"), None);
+    assert_eq!(emptied["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:rules": {}}));
+}

@@ -91,6 +91,7 @@ impl Registry {
         self.rights.check_grant(request, None, &object)?;
         warnings.extend(self.admit(request, Operation::Create, None, Some(&object))?);
         strategies::canonicalize(&request.resource, &mut object);
+        self.finish(request, &mut object);
         if options.is_dry_run() {
             quotas::charges(self, request, None, &object)?;
             if self.record(&request.resource, &request.namespace, meta::name(&object)).is_ok() {
@@ -212,6 +213,7 @@ impl Registry {
         self.rights.check_grant(request, Some(old), &new)?;
         warnings.extend(self.admit(request, Operation::Update, Some(old), Some(&new))?);
         strategies::canonicalize(&request.resource, &mut new);
+        self.finish(request, &mut new);
         let written = |answer| Some(Written { answer, is_new: false, warnings });
         if is_same(old, &new) {
             return Ok(written(Answer::Stored(Stored::from(&*current.record))));

@@ -172,7 +172,7 @@ impl Walk<'_> {
     }
 }
 
-/// What Go's encoder leaves out: nulls, and zero values of plain optional fields.
+/// What to Go is not there: nulls, and zero values of plain optional fields.
 fn drop_zeros(ty: &Type, tree: &mut Tree) {
     tree.retain(|name, value| match value {
         Value::Null => false,
@@ -183,19 +183,10 @@ fn drop_zeros(ty: &Type, tree: &mut Tree) {
 }
 
 fn is_written(field: &Field, value: &Value) -> bool {
-    // An empty list there is an order to reset, which whoever tracks fields has yet to see.
-    if field.name == "managedFields" {
-        return true;
-    }
+    // To Go an empty list, map or text of bytes is not the same as none; only the encoder (`codec::shed`) takes it for that.
     let is_collection = matches!(field.shape, Shape::List(_) | Shape::Map(_) | Shape::Bytes);
-    if field.pointer && !is_collection {
-        return true;
-    }
-    if matches!(field.shape, Shape::Struct(_) | Shape::Any | Shape::FieldsV1 | Shape::SchemaOr(..)) {
-        return true;
-    }
-    // Upstream: an empty list or map comes back from storage as nil, which is written as null where it is written at all.
-    !(field.omit_empty || field.omit_zero || is_collection) || !is_zero(value)
+    let is_struct = matches!(field.shape, Shape::Struct(_) | Shape::Any | Shape::FieldsV1 | Shape::SchemaOr(..));
+    field.pointer || is_collection || is_struct || !(field.omit_empty || field.omit_zero) || !is_zero(value)
 }
 
 /// Upstream: `omitempty` does nothing for a time, which is a struct in Go.
@@ -226,10 +217,11 @@ fn zero(shape: &Shape) -> Value {
     }
 }
 
-/// A plain field that upstream always writes counts as missing while it is Go's zero.
+/// A plain field that upstream always writes counts as missing while it is Go's zero, and so does an empty list.
 fn set_if_missing(tree: &mut Tree, field: &str, value: &Value) {
     match tree.get(field) {
         Some(Value::String(text)) if text.is_empty() => {}
+        Some(Value::Array(items)) if items.is_empty() => {}
         Some(Value::Number(n)) if n.as_i64() == Some(0) && value.as_i64().is_none_or(|v| v != 0) && value.is_number() => {}
         Some(_) => return,
         None => {}

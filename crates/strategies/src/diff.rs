@@ -1,6 +1,8 @@
 //! How two trees differ, as upstream shows it in a refusal: a unified diff of indented JSON.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -15,29 +17,96 @@ enum Mark {
     New,
 }
 
-/// The longest common subsequence, walked from the back: of several like lines the last are the ones that stayed.
-fn marked<'a>(old: &'a [String], new: &'a [String]) -> Vec<(Mark, &'a str)> {
-    let mut longest = vec![vec![0u32; new.len() + 1]; old.len() + 1];
-    for i in 0..old.len() {
-        for j in 0..new.len() {
-            longest[i + 1][j + 1] = if old[i] == new[j] { longest[i][j] + 1 } else { longest[i][j + 1].max(longest[i + 1][j]) };
+/// Upstream: of two long texts, lines that stand more than this often in every hundred of the new one start no block.
+const COMMON_PER_HUNDRED_MAX: usize = 1;
+const LONG: usize = 200;
+/// Looking for blocks takes the square of the lines; a pod of a hundred containers has some thousand.
+const LINES_MAX: usize = 10_000;
+
+/// Blocks of like lines, found as upstream's differ finds them: the longest one, of several the first, then those before and behind it.
+struct Matcher<'a> {
+    old: &'a [String],
+    new: &'a [String],
+    /// Where each line of `new` stands that may start a block.
+    places: HashMap<&'a str, Vec<usize>>,
+    /// Begins in both, and length, in order.
+    blocks: Vec<(usize, usize, usize)>,
+}
+
+impl<'a> Matcher<'a> {
+    fn blocks(old: &'a [String], new: &'a [String]) -> Vec<(usize, usize, usize)> {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, line) in new.iter().enumerate() {
+            places.entry(line).or_default().push(i);
         }
-    }
-    let (mut i, mut j) = (old.len(), new.len());
-    let mut out = Vec::with_capacity(old.len() + new.len());
-    while i > 0 || j > 0 {
-        if i > 0 && j > 0 && old[i - 1] == new[j - 1] {
-            out.push((Mark::Both, old[i - 1].as_str()));
-            (i, j) = (i - 1, j - 1);
-        } else if j > 0 && (i == 0 || longest[i][j - 1] >= longest[i - 1][j]) {
-            out.push((Mark::New, new[j - 1].as_str()));
-            j -= 1;
+        if new.len() >= LONG {
+            places.retain(|_, at| at.len() <= new.len() / 100 * COMMON_PER_HUNDRED_MAX + 1);
+        }
+        let mut matcher = Matcher { old, new, places, blocks: Vec::new() };
+        if old.len().max(new.len()) <= LINES_MAX {
+            matcher.find(0..old.len(), 0..new.len());
         } else {
-            out.push((Mark::Old, old[i - 1].as_str()));
-            i -= 1;
+            matcher.ends();
+        }
+        matcher.blocks
+    }
+
+    /// Each step down is for a shorter block than the one above, so there are few.
+    fn find(&mut self, mut old: Range<usize>, mut new: Range<usize>) {
+        loop {
+            let (i, j, len) = self.longest(&old, &new);
+            if len == 0 {
+                return;
+            }
+            self.find(old.start..i, new.start..j);
+            self.blocks.push((i, j, len));
+            (old.start, new.start) = (i + len, j + len);
         }
     }
-    out.reverse();
+
+    /// Only what is alike at the begin and at the end.
+    fn ends(&mut self) {
+        let begin = self.old.iter().zip(self.new).take_while(|(a, b)| a == b).count();
+        let end = self.old[begin..].iter().rev().zip(self.new[begin..].iter().rev()).take_while(|(a, b)| a == b).count();
+        self.blocks.extend([(0, 0, begin), (self.old.len() - end, self.new.len() - end, end)]);
+    }
+
+    fn longest(&self, old: &Range<usize>, new: &Range<usize>) -> (usize, usize, usize) {
+        let (mut i, mut j, mut len) = (old.start, new.start, 0);
+        // By the line of `new` where it ends, the length of the block that ends at the line of `old`.
+        let mut ending: HashMap<usize, usize> = HashMap::new();
+        for at in old.clone() {
+            let mut next = HashMap::new();
+            for place in self.places.get(self.old[at].as_str()).into_iter().flatten().copied().filter(|place| new.contains(place)) {
+                let here = place.checked_sub(1).and_then(|before| ending.get(&before)).unwrap_or(&0) + 1;
+                next.insert(place, here);
+                if here > len {
+                    (i, j, len) = (at + 1 - here, place + 1 - here, here);
+                }
+            }
+            ending = next;
+        }
+        while i > old.start && j > new.start && self.old[i - 1] == self.new[j - 1] {
+            (i, j, len) = (i - 1, j - 1, len + 1);
+        }
+        while i + len < old.end && j + len < new.end && self.old[i + len] == self.new[j + len] {
+            len += 1;
+        }
+        (i, j, len)
+    }
+}
+
+fn marked<'a>(old: &'a [String], new: &'a [String]) -> Vec<(Mark, &'a str)> {
+    let mut blocks = Matcher::blocks(old, new);
+    blocks.push((old.len(), new.len(), 0));
+    let (mut i, mut j) = (0, 0);
+    let mut out = Vec::with_capacity(old.len() + new.len());
+    for (old_start, new_start, len) in blocks {
+        out.extend(old[i..old_start].iter().map(|line| (Mark::Old, line.as_str())));
+        out.extend(new[j..new_start].iter().map(|line| (Mark::New, line.as_str())));
+        (i, j) = (old_start + len, new_start + len);
+        out.extend(old[old_start..i].iter().map(|line| (Mark::Both, line.as_str())));
+    }
     out
 }
 

@@ -14,6 +14,7 @@ enum Kind {
     Number,
     Bool,
     Quantity,
+    Map,
     One(&'static str),
     OneOrNull(&'static str),
     List(&'static str),
@@ -49,6 +50,7 @@ fn field(text: &'static str) -> Field {
             "i" | "o" => Kind::Number,
             "b" => Kind::Bool,
             "q" => Kind::Quantity,
+            "m" => Kind::Map,
             _ => Kind::Any,
         },
     };
@@ -69,6 +71,16 @@ pub(crate) fn lines(type_name: &str, value: &Value) -> Vec<String> {
     let mut writer = Writer { out: String::new(), is_indented: true };
     writer.one(type_name, value, 0);
     writer.out.lines().map(str::to_owned).collect()
+}
+
+/// What `omitempty` leaves out. An empty map that is none is a struct behind a pointer.
+fn is_empty(kind: Kind, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty() && matches!(kind, Kind::Map),
+        _ => false,
+    }
 }
 
 struct Writer {
@@ -123,7 +135,7 @@ impl Writer {
                 }
                 Field::Named { shown, name, kind, is_omitted_empty } => {
                     let value = &value[name.as_str()];
-                    if *is_omitted_empty && value.is_null() {
+                    if *is_omitted_empty && is_empty(*kind, value) {
                         continue;
                     }
                     self.key(shown, is_first, depth);
@@ -191,6 +203,7 @@ mod tests {
         let got = compact("Taint", &json!({"key": "a<b", "effect": "NoSchedule"}));
         assert_eq!(got, r#"{"Key":"a\u003cb","Value":"","Effect":"NoSchedule","TimeAdded":null}"#);
         assert_eq!(compact("LabelSelector", &json!({"matchLabels": {"a": "b"}})), r#"{"matchLabels":{"a":"b"}}"#);
+        assert_eq!(compact("LabelSelector", &json!({"matchLabels": {}, "matchExpressions": []})), "{}");
     }
 
     #[test]

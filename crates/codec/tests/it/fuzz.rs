@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use codec::{json, normalise, protobuf, stored, strict, yaml};
+use codec::{Written, has_empties, json, normalise, protobuf, shed, stored, strict, yaml};
 use kinds::{Shape, TypeId, builtin};
 use object::key::GroupVersionKind;
 use serde_json::{Value, json};
@@ -42,6 +42,10 @@ fn json_body() {
         }
         let mut twice = value.clone();
         assert_eq!(normalise(builtin(), ty, &mut twice).map(|()| twice), Ok(value.clone()), "normal is normal");
+        let mut kept = value.clone();
+        shed(builtin(), ty, &mut kept, Written::Stored);
+        assert_eq!(has_empties(builtin(), ty, &value), kept != value);
+        assert!(!has_empties(builtin(), ty, &kept), "shed is shed");
         drop(stored::encode(&value));
         drop(protobuf::encode(builtin(), ty, &value));
         true

@@ -4,8 +4,8 @@
 use kinds::Resource;
 use serde_json::{Value, json};
 
-use super::replay::{masked, updated};
-use super::{is_cause, now, put};
+use super::replay::updated;
+use super::{is_cause, masked, now, put};
 use crate::default;
 
 /// One fault that is stored, and what upstream said of three writes.
@@ -44,14 +44,19 @@ impl<'a> Kept<'a> {
         let mut ours = self.faulty.clone();
         default(kinds::builtin(), self.resource.type_id, &mut ours, now());
         let mut complaints = Vec::new();
-        let (ours, theirs) = (without_zeros(&masked(&ours)), without_zeros(&masked(&read)));
+        let (ours, theirs) = (without_zeros(&self.as_json(&ours)), without_zeros(&self.as_json(&read)));
         if ours != theirs {
             complaints.push(format!("{}\n  read {ours}\n  want {theirs}", self.shown("read")));
         }
-        // Stored in our normal form, it has no empty lists.
         default(kinds::builtin(), self.resource.type_id, &mut read, now());
         complaints.extend(self.said().filter_map(|(write, said)| self.complaint(&read, write, said)));
         complaints
+    }
+
+    fn as_json(&self, object: &Value) -> Value {
+        let mut object = object.clone();
+        codec::shed(kinds::builtin(), self.resource.type_id, &mut object, codec::Written::Json);
+        object
     }
 
     fn shown(&self, what: &str) -> String {
@@ -63,7 +68,8 @@ impl<'a> Kept<'a> {
             return None;
         }
         let lender = lender.and_then(|lender| index(&self.line["by"][lender])).map(|i| &self.lines[i]);
-        let mut sent = read.clone();
+        // What the recorder stored, as JSON, has its empty lists and maps; what it read and sent again has not.
+        let mut sent = self.as_json(read);
         match lender {
             Some(lender) => put(&mut sent, place(lender), lender.get("put")),
             None => put(&mut sent, &[json!("metadata"), json!("labels"), json!("kept")], Some(&json!("so"))),
@@ -82,7 +88,7 @@ impl<'a> Kept<'a> {
         }
         lender.into_iter().for_each(|lender| changed(&mut sent, &lender["then"]));
         changed(&mut sent, &said["then"]);
-        let (got, expected) = (without_zeros(&masked(&got)), without_zeros(&masked(&sent)));
+        let (got, expected) = (without_zeros(&masked(self.resource, &got)), without_zeros(&masked(self.resource, &sent)));
         (got != expected).then(|| format!("{}\n  made {got}\n  want {expected}", shown()))
     }
 }
