@@ -1,6 +1,7 @@
 //! What the engine itself puts into `metadata` and keeps there, for every kind: upstream's `rest.BeforeCreate` and `BeforeUpdate`.
 
 use jiff::Timestamp;
+use kinds::Resource;
 use object::status::Status;
 use object::{Value, meta, names, time};
 
@@ -58,6 +59,13 @@ pub(crate) fn begin(object: &mut Value, now: Timestamp, entropy: &Entropy) {
     }
     meta::set(object, "uid", entropy.uid());
     meta::set(object, "creationTimestamp", time::seconds(now));
+}
+
+/// Fills in the name of an object whose kind has none to be told.
+pub(crate) fn name_by_chance(resource: &Resource, object: &mut Value, entropy: &Entropy) {
+    if rows::is_named_by_chance(resource) && meta::name(object).is_empty() && meta::text(object, "generateName").is_empty() {
+        meta::set(object, "name", entropy.uid());
+    }
 }
 
 pub(crate) fn needs_name(object: &Value) -> bool {

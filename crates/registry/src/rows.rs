@@ -50,6 +50,9 @@ const CONDITIONAL_UPDATE: Rows = &[
 /// Dependents stay when the request says nothing (kinds older than the garbage collector).
 const ORPHANS_BY_DEFAULT: Rows = &[("", "replicationcontrollers"), ("batch", "jobs")];
 
+/// Without a name and without the beginning of one they are named by chance.
+const NAMED_BY_CHANCE: Rows = &[("", "limitranges")];
+
 /// Quotas do not count them (upstream: `DefaultIgnoredResources`).
 const UNCOUNTED: Rows = &[("", "events"), ("events.k8s.io", "events")];
 
@@ -65,6 +68,9 @@ const STORAGE_PATHS: &[(&str, &str, &str)] = &[
 pub(crate) fn storage_path(resource: &Resource) -> &str {
     let row = STORAGE_PATHS.iter().find(|(group, plural, _)| *group == resource.group && *plural == resource.plural);
     row.map_or(&resource.plural, |(_, _, path)| path)
+}
+pub(crate) fn is_named_by_chance(resource: &Resource) -> bool {
+    is_in(NAMED_BY_CHANCE, resource)
 }
 pub(crate) fn is_uncounted(resource: &Resource) -> bool {
     is_in(UNCOUNTED, resource)

@@ -73,6 +73,7 @@ impl Registry {
         if let Some(manager) = manager {
             self.track(request, None, &mut object, manager, now);
         }
+        metadata::name_by_chance(&request.resource, &mut object, &self.entropy);
         let is_generated = metadata::needs_name(&object);
         if is_generated {
             metadata::generate_name(&mut object, &self.entropy);
