@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, header};
 use object::status::Status;
 
 use crate::body::RequestBody;
+use crate::metrics::UnderWay;
 use crate::negotiate::Include;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::query::Query;
@@ -27,17 +28,13 @@ pub(crate) struct Call {
     pub(crate) is_near: bool,
     pub(crate) body: RequestBody,
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
+    /// Counts the request; goes where its answer goes.
+    pub(crate) under_way: Option<UnderWay>,
 }
 
 impl Call {
     pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
-    }
-
-    /// Watches and streams: they last as long as both ends like.
-    pub(crate) fn is_long(&self) -> bool {
-        let info = &self.info;
-        info.verb == "watch" || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log")
     }
 
     pub(crate) fn wanted(&self, shapes: bool) -> Result<Wanted, Status> {

@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::call::Call;
 use crate::negotiate::{self, Format, wants_aggregated};
 use crate::resources::no_such_method;
-use crate::{ApiServer, answer, discovery, health, metrics, version};
+use crate::{ApiServer, answer, discovery, health, version};
 
 impl ApiServer {
     /// `None`: no such path.
@@ -55,8 +55,7 @@ impl ApiServer {
                 return self.openapi.answer(&catalog, rest, call);
             }
             ["metrics"] => {
-                let text = self.metrics.text() + &metrics::store_text(&self.registry.store().status());
-                return Ok(Some(metrics_response(&text)));
+                return Ok(Some(metrics_response(self.metrics.text(&catalog, self.registry.store()))));
             }
             [".well-known", "openid-configuration"] => self.openid_configuration(),
             ["openid", "v1", "jwks"] => return Ok(Some(jwks_response(&self.jwks()))),
@@ -118,8 +117,8 @@ impl ApiServer {
     }
 }
 
-fn metrics_response(text: &str) -> Response<Body> {
-    let mut response = answer::text(200, text.to_owned());
+fn metrics_response(text: String) -> Response<Body> {
+    let mut response = answer::text(200, text);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use authz::{Attributes, UserInfo};
 use futures_util::FutureExt;
@@ -14,6 +15,7 @@ use object::time;
 
 use crate::body::{Body, RequestBody};
 use crate::call::Call;
+use crate::metrics::Asked;
 use crate::negotiate::Format;
 use crate::query::Query;
 use crate::{ApiServer, answer, compress, impersonate, limits, pretty, request_info};
@@ -34,33 +36,24 @@ impl ApiServer {
     /// Answers one request.
     pub(crate) async fn handle(self: Arc<Self>, parts: Parts, body: RequestBody, peer: Peer) -> Response<Body> {
         let begun = time::stopwatch();
-        let mut label = None;
-        let answered = AssertUnwindSafe(self.clone().answer(parts, body, peer, &mut label)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.clone().answer(parts, body, peer, begun)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
             tracing::error!(panic = text, "a request's handler panicked");
             answer::failure(&Status::internal("This request caused apiserver to panic. Look in the logs for details."), Format::Json)
         });
-        if let Some(label) = label {
-            self.metrics.record(label, response.status().as_u16(), begun.elapsed());
-        }
         response.headers_mut().insert("audit-id", audit_id(&self));
         response
     }
 
-    async fn answer(
-        self: Arc<Self>,
-        mut parts: Parts,
-        body: RequestBody,
-        peer: Peer,
-        label: &mut Option<crate::metrics::Label>,
-    ) -> Response<Body> {
+    async fn answer(self: Arc<Self>, mut parts: Parts, body: RequestBody, peer: Peer, begun: Instant) -> Response<Body> {
         let raw_query = parts.uri.query().unwrap_or("").to_owned();
         let query = Query::parse(&raw_query);
         let name_selector = query.get("fieldSelector").and_then(name_of_selector);
         let info = request_info::parse(parts.method.as_str(), parts.uri.path(), query.flag("watch"), name_selector.as_deref());
-        *label = Some(crate::metrics::Label::of(&info));
-        let user = match self.authenticate(&parts.headers, peer.user, peer.until) {
+        let authenticated = self.authenticate(&parts.headers, peer.user, peer.until);
+        self.metrics.authenticated(authenticated.as_ref().ok().map(|user| user.name.as_str()));
+        let user = match authenticated {
             Ok(user) => user,
             Err(status) => return unauthorized(&status),
         };
@@ -75,9 +68,9 @@ impl ApiServer {
             let cause = format!("unable to determine kind and namespace from url, {path}");
             return answer::text(500, format!("Internal Server Error: {path:?}: failed to create RequestInfo: {cause}\n"));
         }
-        let mut call =
-            Call { method: parts.method, query, raw_query, headers: parts.headers, info, user, client_ip, is_near, body, upgrade };
-        let mut response = self.settle(&mut call).await;
+        let (method, headers, under_way) = (parts.method, parts.headers, None);
+        let mut call = Call { method, query, raw_query, headers, info, user, client_ip, is_near, body, upgrade, under_way };
+        let mut response = self.settle(&mut call, begun).await;
         // Upstream: nothing that somebody had to show a name for is kept by caches, but for what says otherwise.
         response.headers_mut().entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         if pretty::is_wanted(&call) {
@@ -86,21 +79,26 @@ impl ApiServer {
         if compress::is_accepted(&call) {
             response = compress::apply(response);
         }
-        response
+        match call.under_way {
+            Some(under_way) => under_way.with(response),
+            None => response,
+        }
     }
 
     /// A request whose user is known: may they, is there room, and the answer in time.
-    async fn settle(self: Arc<Self>, call: &mut Call) -> Response<Body> {
+    async fn settle(self: Arc<Self>, call: &mut Call, begun: Instant) -> Response<Body> {
         let format = call.failure_format();
         if let Err(status) = impersonate::apply(&self, call).and_then(|()| self.check_allowed(call)) {
             return answer::failure(&status, format);
         }
+        let asked = Asked { info: &call.info, method: &call.method, headers: &call.headers, query: &call.query };
+        call.under_way = self.metrics.begin(&self.registry, asked, begun);
         let _seat = match self.limits.seat(call).await {
             Ok(seat) => seat,
             Err(response) => return response,
         };
         let server = Arc::clone(&self);
-        let _in_flight = server.metrics.begin(call.is_long());
+        let _in_flight = server.metrics.seated(&call.info);
         let result = match limits::deadline(call) {
             Err(status) => Err(status),
             Ok(None) => self.route(call).await,

@@ -13,6 +13,7 @@ mod body;
 mod call;
 mod compress;
 mod decode;
+mod deprecated;
 mod discovery;
 mod documents;
 mod frames;

@@ -32,7 +32,7 @@ impl Default for Limits {
 impl Limits {
     /// A seat for a short request. Administrators and callers in this process need none: they must get through.
     pub(crate) async fn seat(&self, call: &Call) -> Result<Option<OwnedSemaphorePermit>, Response<Body>> {
-        if call.is_long() || call.is_near || call.user.is_in(authz::PRIVILEGED_GROUP) {
+        if call.info.is_long() || call.is_near || call.user.is_in(authz::PRIVILEGED_GROUP) {
             return Ok(None);
         }
         let waited = tokio::time::timeout(SEAT_WAIT_MAX, Arc::clone(&self.seats).acquire_owned()).await;
@@ -46,7 +46,7 @@ impl Limits {
 
 /// A client may ask for less time than the server would take; nothing and less than that ask for no limit of its own.
 pub(crate) fn deadline(call: &Call) -> Result<Option<Duration>, Status> {
-    if call.is_long() {
+    if call.info.is_long() {
         return Ok(None);
     }
     let asked = match call.query.text("timeout") {

@@ -1,81 +1,70 @@
-//! Request metrics under upstream's names, in Prometheus' text form.
+//! Request metrics under upstream's names, in Prometheus' text form: a request is counted once it is known who sent it and that
+//! they may, when the last byte of its answer is sent.
+//!
+//! Of upstream's stable and beta ones these are not there:
+//! - `apiserver_admission_controller_admission_duration_seconds`, `apiserver_admission_step_admission_duration_seconds` and
+//!   `apiserver_cel_*`: admission is pure and reads no clock;
+//! - `apiserver_flowcontrol_*`: there are no priority levels, `limits` has one pool of seats;
+//! - `apiserver_storage_size_bytes` and `apiserver_storage_events_received_total`: there is no etcd; the store has figures of its own;
+//! - `apiserver_watch_list_duration_seconds`: initial events are not told apart from later ones once they are sent;
+//! - `apiserver_validation_declarative_*`, `apiserver_webhooks_x509_*` and `kubernetes_feature_enabled`: there is one validation, no
+//!   such webhook client, and no gates;
+//! - `serviceaccount_*_tokens_total`, `workqueue_*` and `*_metrics_total`: not counted.
+//!
+//! `apiserver_current_inflight_requests` is how many there are now, not the most of the last second.
 
-use std::collections::BTreeMap;
+mod process;
+mod series;
+mod under_way;
+
+use std::borrow::Cow;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
 
+use http::{HeaderMap, Method, header};
+use kinds::{Catalog, Resource};
+use registry::Registry;
+
+use crate::query::Query;
 use crate::request_info::RequestInfo;
+use crate::{deprecated, version};
+use series::{Answered, Family, Labels};
 
-/// Upstream's buckets of `apiserver_request_duration_seconds`.
-const BUCKETS: [f64; 20] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0];
+pub(crate) use series::Events;
+pub(crate) use under_way::UnderWay;
 
-/// What upstream tells requests apart by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Label {
-    verb: &'static str,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
-    scope: &'static str,
-}
-
-impl Label {
-    pub(crate) fn of(info: &RequestInfo) -> Self {
-        let scope = match (info.is_resource, info.name.is_empty(), info.namespace.is_empty()) {
-            (false, ..) => "",
-            (true, false, _) => "resource",
-            (true, true, false) => "namespace",
-            (true, true, true) => "cluster",
-        };
-        let verb = match info.verb {
-            "get" => "GET",
-            "list" => "LIST",
-            "watch" => "WATCH",
-            "create" | "post" => "POST",
-            "update" | "put" => "PUT",
-            "patch" => "PATCH",
-            "delete" => "DELETE",
-            "deletecollection" => "DELETECOLLECTION",
-            _ => "other",
-        };
-        // A path that no resource has must not make a series of its own.
-        let known = |text: &str| if info.is_resource { text.to_owned() } else { String::new() };
-        Label {
-            verb,
-            group: known(&info.group),
-            version: known(&info.version),
-            resource: known(&info.resource),
-            subresource: known(&info.subresource),
-            scope,
-        }
-    }
-
-    fn write(&self, out: &mut String) {
-        let Label { verb, group, version, resource, subresource, scope } = self;
-        write!(out, "component=\"apiserver\",group=\"{group}\",resource=\"{resource}\",scope=\"{scope}\",subresource=\"{subresource}\",verb=\"{verb}\",version=\"{version}\"")
-            .expect("memory takes all bytes");
-    }
-}
-
-#[derive(Default)]
-struct Series {
-    by_code: BTreeMap<u16, u64>,
-    buckets: [u64; BUCKETS.len()],
-    n: u64,
-    seconds: f64,
-}
+const NANOSECONDS: f64 = 1e9;
+const REQUEST_LABELS: &[&str] = &["component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version"];
+const PLAIN_LABELS: &[&str] = &["component", "group", "resource", "scope", "subresource", "verb", "version"];
+const EVENT_LABELS: &[&str] = &["group", "resource", "version"];
+const DEPRECATED_LABELS: &[&str] = &["group", "removed_release", "resource", "subresource", "version"];
+const IN_FLIGHT_KINDS: [&str; 2] = ["mutating", "readOnly"];
+const ATTEMPTS: [&str; 2] = ["error", "success"];
+/// Upstream: users that are counted by their name; `email_id` is anyone with an `@`, `other` everybody else.
+const USERS: [&str; 7] = ["admin", "client", "email_id", "kube_proxy", "kubelet", "other", "system:serviceaccount:kube-system:default"];
 
 #[derive(Default)]
 pub(crate) struct Metrics {
-    series: Mutex<BTreeMap<Label, Series>>,
-    short: AtomicI64,
-    long: AtomicI64,
+    answered: Family<Answered>,
+    long_running: Family<AtomicI64>,
+    events: Family<Events>,
+    in_flight: [AtomicI64; IN_FLIGHT_KINDS.len()],
+    attempts: [AtomicU64; ATTEMPTS.len()],
+    by_user: [AtomicU64; USERS.len()],
 }
 
-/// A request under way.
+/// What a request is told apart by.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) info: &'a RequestInfo,
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) query: &'a Query,
+}
+
+/// A short request that has its seat.
 pub(crate) struct InFlight<'a>(&'a AtomicI64);
 
 impl Drop for InFlight<'_> {
@@ -84,72 +73,237 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Series beyond this are not begun: paths that nobody serves could otherwise fill memory.
-const N_SERIES_MAX: usize = 5_000;
-
 impl Metrics {
-    pub(crate) fn begin(&self, is_long: bool) -> InFlight<'_> {
-        let counter = if is_long { &self.long } else { &self.short };
-        counter.fetch_add(1, Ordering::Relaxed);
-        InFlight(counter)
-    }
-
-    pub(crate) fn record(&self, label: Label, code: u16, took: Duration) {
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        if series.len() >= N_SERIES_MAX && !series.contains_key(&label) {
-            return;
-        }
-        let seconds = took.as_secs_f64();
-        let one = series.entry(label).or_default();
-        *one.by_code.entry(code).or_default() += 1;
-        one.n += 1;
-        one.seconds += seconds;
-        if let Some(bucket) = BUCKETS.iter().position(|limit| seconds <= *limit) {
-            one.buckets[bucket] += 1;
+    /// Whoever sent a request; `None` when that could not be told.
+    pub(crate) fn authenticated(&self, user_name: Option<&str>) {
+        self.attempts[usize::from(user_name.is_some())].fetch_add(1, Ordering::Relaxed);
+        let Some(name) = user_name else { return };
+        let class = if USERS.contains(&name) && !matches!(name, "email_id" | "other") {
+            name
+        } else if name.contains('@') {
+            "email_id"
+        } else {
+            "other"
+        };
+        if let Some(i) = USERS.iter().position(|user| *user == class) {
+            self.by_user[i].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn text(&self) -> String {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+    /// `None` for paths that upstream does not count either: other documents, and what is not served.
+    pub(crate) fn begin(&self, registry: &Registry, asked: Asked<'_>, begun: Instant) -> Option<UnderWay> {
+        let labels = labels_of(asked)?;
+        let info = asked.info;
+        let is_served = || {
+            let catalog = registry.catalog();
+            let has_part = |r: &Resource| info.subresource.is_empty() || r.subresource(&info.subresource).is_some();
+            !info.is_resource || catalog.resource(&info.group, &info.version, &info.resource).is_some_and(|r| has_part(r))
+        };
+        let (dry_run, is_read) = (labels.dry_run, info.is_read());
+        let n_long = info.is_long().then(|| {
+            // Upstream: here, and only here, a watch of one object is one of a single resource.
+            let scope = if info.name.is_empty() { labels.scope } else { "resource" };
+            self.long_running.find(Labels { dry_run: "", scope, ..labels.clone() }, is_served)
+        });
+        let answered = self.answered.find(Labels { dry_run, ..labels }, is_served)?;
+        let n_long = n_long.flatten();
+        if let Some(n) = &n_long {
+            n.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(UnderWay { answered, n_long, begun, is_read, code: 0, n_bytes: 0 })
+    }
+
+    pub(crate) fn seated(&self, info: &RequestInfo) -> Option<InFlight<'_>> {
+        let n = &self.in_flight[usize::from(info.is_read())];
+        (!info.is_long()).then(|| {
+            n.fetch_add(1, Ordering::Relaxed);
+            InFlight(n)
+        })
+    }
+
+    /// Where a watch counts what it sends.
+    pub(crate) fn events(&self, resource: &Resource) -> Option<Arc<Events>> {
+        let labels = Labels {
+            group: Cow::Borrowed(&resource.group),
+            resource: Cow::Borrowed(&resource.plural),
+            version: Cow::Borrowed(&resource.version),
+            ..Labels::default()
+        };
+        self.events.find(labels, || true)
+    }
+
+    pub(crate) fn text(&self, catalog: &Catalog, store: &store::Store) -> String {
         let mut out = String::new();
-        let fine = "memory takes all bytes";
-        out.push_str("# HELP apiserver_request_total [STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.\n# TYPE apiserver_request_total counter\n");
-        for (label, one) in series.iter() {
-            for (code, n) in &one.by_code {
-                write!(out, "apiserver_request_total{{code=\"{code}\",dry_run=\"\",").expect(fine);
-                label.write(&mut out);
-                writeln!(out, "}} {n}").expect(fine);
+        self.put_requests(&mut out);
+        self.put_events(&mut out);
+        self.put_users(&mut out);
+        put_store(&mut out, catalog, store);
+        put_build(&mut out);
+        out + &process::text()
+    }
+
+    fn put_requests(&self, out: &mut String) {
+        let answered = self.answered.sorted();
+        head(out, "apiserver_request_total", "counter", "[STABLE] Requests answered, by what was asked for and the HTTP code.");
+        for (labels, series) in &answered {
+            let labels = labels.text(REQUEST_LABELS);
+            for (code, n) in series.by_code() {
+                put(out, "apiserver_request_total", &format!("code=\"{code}\",{labels}"), n);
             }
         }
-        out.push_str("# HELP apiserver_request_duration_seconds [STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.\n# TYPE apiserver_request_duration_seconds histogram\n");
-        for (label, one) in series.iter().filter(|(label, _)| label.verb != "WATCH") {
-            let mut n_below = 0;
-            for (limit, n) in BUCKETS.iter().zip(one.buckets) {
-                n_below += n;
-                out.push_str("apiserver_request_duration_seconds_bucket{dry_run=\"\",");
-                label.write(&mut out);
-                writeln!(out, ",le=\"{limit}\"}} {n_below}").expect(fine);
-            }
-            for (suffix, value) in [("bucket", one.n.to_string()), ("sum", one.seconds.to_string()), ("count", one.n.to_string())] {
-                write!(out, "apiserver_request_duration_seconds_{suffix}{{dry_run=\"\",").expect(fine);
-                label.write(&mut out);
-                let le = if suffix == "bucket" { ",le=\"+Inf\"" } else { "" };
-                writeln!(out, "{le}}} {value}").expect(fine);
-            }
+        let name = "apiserver_request_duration_seconds";
+        head(out, name, "histogram", "[STABLE] Time from a request's head to the end of its answer.");
+        for (labels, series) in &answered {
+            series.nanoseconds.write(out, name, &labels.text(REQUEST_LABELS), NANOSECONDS);
         }
-        out.push_str("# HELP apiserver_current_inflight_requests [STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.\n# TYPE apiserver_current_inflight_requests gauge\n");
-        writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"short\"}} {}", self.short.load(Ordering::Relaxed)).expect(fine);
-        writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"long\"}} {}", self.long.load(Ordering::Relaxed)).expect(fine);
-        out
+        let name = "apiserver_response_sizes";
+        head(out, name, "histogram", "[STABLE] Bytes of answers to reading requests.");
+        for (labels, series) in answered.iter().filter(|(_, series)| series.bytes.n() > 0) {
+            series.bytes.write(out, name, &labels.text(PLAIN_LABELS), 1.0);
+        }
+        let name = "apiserver_requested_deprecated_apis";
+        head(out, name, "gauge", "[STABLE] APIs going out of use that somebody asked for.");
+        let deprecated = answered.keys().filter(|labels| deprecated::warning(&labels.group, &labels.resource).is_some());
+        let deprecated: std::collections::BTreeSet<String> = deprecated.map(|labels| labels.text(DEPRECATED_LABELS)).collect();
+        for labels in deprecated {
+            put(out, name, &labels, 1);
+        }
+        let name = "apiserver_longrunning_requests";
+        head(out, name, "gauge", "[STABLE] Watches and streams that are open.");
+        for (labels, n) in self.long_running.sorted() {
+            put(out, name, &labels.text(PLAIN_LABELS), n.load(Ordering::Relaxed));
+        }
+        let name = "apiserver_current_inflight_requests";
+        head(out, name, "gauge", "[STABLE] Requests under way, without long-running ones.");
+        for (kind, n) in IN_FLIGHT_KINDS.iter().zip(&self.in_flight) {
+            put(out, name, &format!("request_kind=\"{kind}\""), n.load(Ordering::Relaxed));
+        }
+    }
+
+    fn put_events(&self, out: &mut String) {
+        let events = self.events.sorted();
+        let name = "apiserver_watch_events_total";
+        head(out, name, "counter", "[BETA] Events sent to watchers.");
+        for (labels, series) in &events {
+            put(out, name, &labels.text(EVENT_LABELS), series.bytes.n());
+        }
+        let name = "apiserver_watch_events_sizes";
+        head(out, name, "histogram", "[BETA] Bytes of events sent to watchers.");
+        for (labels, series) in &events {
+            series.bytes.write(out, name, &labels.text(EVENT_LABELS), 1.0);
+        }
+    }
+
+    fn put_users(&self, out: &mut String) {
+        head(out, "authenticated_user_requests", "counter", "[ALPHA] Requests by the name of who sent them, most names together.");
+        let counted = |n: &&AtomicU64| n.load(Ordering::Relaxed) > 0;
+        for (user, n) in USERS.iter().zip(&self.by_user).filter(|(_, n)| counted(n)) {
+            put(out, "authenticated_user_requests", &format!("username=\"{user}\""), n.load(Ordering::Relaxed));
+        }
+        head(out, "authentication_attempts", "counter", "[ALPHA] Requests by whether it could be told who sent them.");
+        for (result, n) in ATTEMPTS.iter().zip(&self.attempts).filter(|(_, n)| counted(n)) {
+            put(out, "authentication_attempts", &format!("result=\"{result}\""), n.load(Ordering::Relaxed));
+        }
     }
 }
 
-/// The store's own figures; upstream's stand at etcd.
-pub(crate) fn store_text(status: &store::Status) -> String {
-    let Some(log) = &status.log else { return String::new() };
-    format!(
-        "# HELP coracle_store_syncs_total Times the store's files were synced to disk.\n# TYPE coracle_store_syncs_total counter\ncoracle_store_syncs_total {}\n\
-         # HELP coracle_store_keys Objects in the store.\n# TYPE coracle_store_keys gauge\ncoracle_store_keys {}\n",
-        log.n_syncs, status.n_keys
-    )
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("memory takes all bytes");
+}
+
+fn put(out: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
+    writeln!(out, "{name}{{{labels}}} {value}").expect("memory takes all bytes");
+}
+
+fn labels_of(asked: Asked<'_>) -> Option<Labels<'_>> {
+    let Asked { info, method, headers, query } = asked;
+    let method = method.as_str();
+    if !info.is_resource {
+        let path = info.path.as_str();
+        let subresource = match path {
+            "/healthz" | "/livez" | "/readyz" => path,
+            _ if path.starts_with("/openapi/v3") => "openapi/v3",
+            _ => return None,
+        };
+        let verb = verb_of_method(method, false);
+        return Some(Labels { subresource: Cow::Borrowed(subresource), verb, ..Labels::default() });
+    }
+    let is_whole = matches!(info.verb, "list" | "watch" | "deletecollection");
+    let scope = match (is_whole, info.namespace.is_empty()) {
+        (false, _) => "resource",
+        (true, false) => "namespace",
+        (true, true) => "cluster",
+    };
+    let is_apply = || headers.get(header::CONTENT_TYPE).is_some_and(|sent| sent == "application/apply-patch+yaml");
+    let verb = match info.verb {
+        _ if info.is_passed_on() => "CONNECT",
+        "watch" => "WATCH",
+        "patch" if is_apply() => "APPLY",
+        // Upstream: a list of one name is called a GET.
+        _ => verb_of_method(method, is_whole && info.name.is_empty()),
+    };
+    let dry_run = match query.get("dryRun") {
+        None => "",
+        Some("All") => "All",
+        Some(_) => "invalid",
+    };
+    Some(Labels {
+        component: "apiserver",
+        dry_run,
+        group: Cow::Borrowed(&info.group),
+        resource: Cow::Borrowed(&info.resource),
+        scope,
+        subresource: Cow::Borrowed(&info.subresource),
+        verb,
+        version: Cow::Borrowed(&info.version),
+    })
+}
+
+/// Upstream: a collection that is deleted is a DELETE like any other.
+fn verb_of_method(method: &str, is_list: bool) -> &'static str {
+    match method {
+        "GET" | "HEAD" if is_list => "LIST",
+        "GET" | "HEAD" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+fn put_store(out: &mut String, catalog: &Catalog, store: &store::Store) {
+    head(out, "apiserver_resource_objects", "gauge", "[ALPHA] Objects in the store, by resource.");
+    let stored = catalog.resources.iter().filter(|r| r.has_verb("list"));
+    let by_address: std::collections::BTreeMap<_, _> =
+        stored.map(|r| ((&r.storage_group, &r.plural), registry::address::prefix(r, ""))).collect();
+    for ((group, plural), prefix) in by_address {
+        put(out, "apiserver_resource_objects", &format!("group=\"{group}\",resource=\"{plural}\""), store.count(&prefix));
+    }
+    let status = store.status();
+    head(out, "coracle_store_keys", "gauge", "Objects in the store.");
+    writeln!(out, "coracle_store_keys {}", status.n_keys).expect("memory takes all bytes");
+    if let Some(log) = &status.log {
+        head(out, "coracle_store_syncs_total", "counter", "Times the store's files were synced to disk.");
+        writeln!(out, "coracle_store_syncs_total {}", log.n_syncs).expect("memory takes all bytes");
+    }
+}
+
+fn put_build(out: &mut String) {
+    let version = version::document();
+    let fields = [
+        ("build_date", "buildDate"),
+        ("compiler", "compiler"),
+        ("git_commit", "gitCommit"),
+        ("git_tree_state", "gitTreeState"),
+        ("git_version", "gitVersion"),
+        ("go_version", "goVersion"),
+        ("major", "major"),
+        ("minor", "minor"),
+        ("platform", "platform"),
+    ];
+    let labels: Vec<String> =
+        fields.iter().map(|(label, field)| format!("{label}=\"{}\"", version[*field].as_str().unwrap_or(""))).collect();
+    head(out, "kubernetes_build_info", "gauge", "[BETA] Always 1; its labels are what /version says.");
+    put(out, "kubernetes_build_info", &labels.join(","), 1);
 }

@@ -18,6 +18,23 @@ pub(crate) struct RequestInfo {
     pub(crate) rest: String,
 }
 
+impl RequestInfo {
+    /// The kubelet or whoever else is behind it answers these.
+    pub(crate) fn is_passed_on(&self) -> bool {
+        matches!(self.subresource.as_str(), "proxy" | "exec" | "attach" | "portforward" | "log")
+    }
+
+    /// Watches and streams: they last as long as both ends like.
+    pub(crate) fn is_long(&self) -> bool {
+        self.verb == "watch" || self.is_passed_on()
+    }
+
+    /// Changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.verb, "get" | "list" | "watch" | "head")
+    }
+}
+
 /// Subresources of a namespace itself; any other third part is a resource inside it.
 const NAMESPACE_SUBRESOURCES: &[&str] = &["status", "finalize"];
 

@@ -18,9 +18,10 @@ use crate::call::Call;
 use crate::decode::{self, Decoded};
 use crate::frames::Frames;
 use crate::listing::Listing;
+use crate::metrics::Events;
 use crate::negotiate::{self, Format, Shape, Wanted};
 use crate::request_info::RequestInfo;
-use crate::{ApiServer, pieces, query};
+use crate::{ApiServer, deprecated, pieces, query};
 
 const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 
@@ -42,12 +43,14 @@ impl ApiServer {
         };
         check_name(info)?;
         check_route(info, &resource)?;
-        if call.method == Method::HEAD && !is_passed_on(&info.subresource) {
+        if call.method == Method::HEAD && !info.is_passed_on() {
             return Err(no_such_method());
         }
         let target = Target { catalog, resource };
         let answered = if call.info.subresource.is_empty() { self.whole(call, &target).await } else { self.part(call, &target).await };
-        let Some(warning) = deprecation(&target.resource).filter(|_| target.resource.has_verb(call.info.verb)) else {
+        let Some(warning) =
+            deprecated::warning(&target.resource.group, &target.resource.plural).filter(|_| target.resource.has_verb(call.info.verb))
+        else {
             return answered;
         };
         // Refusals carry the warning too.
@@ -82,7 +85,7 @@ impl ApiServer {
             return Err(Status::no_such_path());
         };
         let verb = call.info.verb;
-        if is_passed_on(&part.name) {
+        if call.info.is_passed_on() {
             return self.pass_on(call, target).await;
         }
         if !part.verbs.iter().any(|v| v == verb) {
@@ -158,7 +161,9 @@ impl ApiServer {
             options.fields.terms.push(term);
         }
         let watch = self.registry.watch(&target.resource, &call.info.namespace, &options)?;
-        let state = WatchState { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, watch, has_sent: false };
+        let counted = self.metrics.events(&target.resource);
+        let state =
+            WatchState { server: Arc::clone(self), resource: Arc::clone(&target.resource), wanted, watch, has_sent: false, counted };
         let body = Body::stream(stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) }));
         let mut response = answer::response(200, Format::Json, body);
         if wanted.format == Format::Protobuf {
@@ -280,6 +285,7 @@ struct WatchState {
     wanted: Wanted,
     watch: registry::Watch,
     has_sent: bool,
+    counted: Option<Arc<Events>>,
 }
 
 impl WatchState {
@@ -299,7 +305,11 @@ impl WatchState {
                 WatchEvent::Bookmark { revision, ends_initial_events } => Ok(frames.bookmark(revision.0, *ends_initial_events)),
                 WatchEvent::Error(status) => Ok(frames.error(status)),
             };
-            pieces.push(piece.unwrap_or_else(|status| frames.error(&status)));
+            let piece = piece.unwrap_or_else(|status| frames.error(&status));
+            if let Some(counted) = &self.counted {
+                counted.sent(piece.len());
+            }
+            pieces.push(piece);
         }
         Some(if let [only] = pieces.as_slice() { only.clone() } else { pieces.concat().into() })
     }
@@ -366,20 +376,6 @@ pub(crate) fn no_such_method() -> Status {
     Status {
         details: serde_json::json!({}),
         ..Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-    }
-}
-
-/// The kubelet or whoever else is behind it answers these.
-fn is_passed_on(subresource: &str) -> bool {
-    matches!(subresource, "proxy" | "exec" | "attach" | "portforward" | "log")
-}
-
-/// What users of a kind that is going out of use are told with every answer.
-fn deprecation(resource: &Resource) -> Option<&'static str> {
-    match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        _ => None,
     }
 }
 

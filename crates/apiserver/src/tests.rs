@@ -5,6 +5,7 @@
 //! without uids and times.
 
 mod formats;
+mod metrics;
 mod objects;
 mod reading;
 mod users;

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::metrics::UnderWay;
 
 /// The second one is for clients that take text only.
 const PROTOCOLS: [&str; 2] = ["binary.k8s.io", "base64.binary.k8s.io"];
@@ -33,7 +34,9 @@ pub(crate) fn send(call: &mut Call, body: Body) -> Result<Response<Body>, Status
     let accept = derive_accept_key(key.as_bytes());
     let protocol = protocol(&call.headers)?;
     let is_text = protocol == Some(PROTOCOLS[1]);
+    let under_way = call.under_way.take().map(UnderWay::upgraded);
     tokio::spawn(async move {
+        let _under_way = under_way;
         match upgrade.await {
             Ok(io) => copy(WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, None).await, body, is_text).await,
             Err(error) => tracing::debug!(%error, "a stream could not be upgraded"),

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use super::place::Place;
 use crate::body::{Body, RequestBody};
 use crate::call::Call;
+use crate::metrics::UnderWay;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of an error's text.
@@ -119,7 +120,9 @@ fn switch(call: &mut Call, mut response: Response<Incoming>) -> Result<Response<
         return Err(Status::bad_request("this connection cannot be upgraded"));
     };
     let server_side = hyper::upgrade::on(&mut response);
+    let under_way = call.under_way.take().map(UnderWay::upgraded);
     tokio::spawn(async move {
+        let _under_way = under_way;
         let (client, server) = match tokio::try_join!(client_side, server_side) {
             Ok(both) => both,
             Err(error) => return tracing::debug!(%error, "a stream could not be upgraded"),
