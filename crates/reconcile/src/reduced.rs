@@ -1,15 +1,14 @@
 //! An object of any kind reduced to its metadata: what the garbage collector needs to know of everything.
 
-use std::fmt;
-
 use client::watch::Watched;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use serde::{Deserialize, Deserializer};
 
 use crate::cache::Cached;
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Reduced {
+    #[serde(default, deserialize_with = "reduced")]
     pub metadata: ObjectMeta,
 }
 
@@ -28,43 +27,55 @@ impl Cached for Reduced {
         &self.metadata
     }
 
-    /// Keeps what says who owns whom and who is going.
-    fn trim(&mut self) {
-        let full = std::mem::take(&mut self.metadata);
-        self.metadata = ObjectMeta {
-            namespace: full.namespace,
-            name: full.name,
-            uid: full.uid,
-            resource_version: full.resource_version,
-            owner_references: full.owner_references,
-            finalizers: full.finalizers,
-            deletion_timestamp: full.deletion_timestamp,
-            creation_timestamp: full.creation_timestamp,
-            ..ObjectMeta::default()
-        };
-    }
+    /// It was never more.
+    fn trim(&mut self) {}
 }
 
-impl<'de> Deserialize<'de> for Reduced {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Reduced;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reduced, A::Error> {
-                let mut reduced = Reduced::default();
-                while let Some(field) = map.next_key::<String>()? {
-                    if field == "metadata" {
-                        reduced.metadata = map.next_value()?;
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(reduced)
-            }
-        }
-        deserializer.deserialize_map(Fields)
+/// What says who owns whom and who is going. The rest, `managedFields` above all, is passed over and not made into values first.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<String>>,
+    deletion_timestamp: Option<Time>,
+    creation_timestamp: Option<Time>,
+}
+
+fn reduced<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let kept = Kept::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        namespace: kept.namespace,
+        name: kept.name,
+        uid: kept.uid,
+        resource_version: kept.resource_version,
+        owner_references: kept.owner_references,
+        finalizers: kept.finalizers,
+        deletion_timestamp: kept.deletion_timestamp,
+        creation_timestamp: kept.creation_timestamp,
+        ..ObjectMeta::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_is_passed_over() {
+        let text = r#"{"kind": "ConfigMap", "data": {"k": "v"}, "metadata": {
+            "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "7", "labels": {"x": "y"}, "finalizers": ["f"],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "o"}], "creationTimestamp": "2026-01-01T00:00:00Z",
+            "managedFields": [{"manager": "m", "fieldsV1": {"f:data": {}}}, "no entry"]}}"#;
+        let metadata = serde_json::from_str::<Reduced>(text).unwrap().metadata;
+        assert_eq!((metadata.name.as_deref(), metadata.namespace.as_deref(), metadata.uid.as_deref()), (Some("a"), Some("b"), Some("u")));
+        assert_eq!((metadata.resource_version.as_deref(), metadata.finalizers), (Some("7"), Some(vec!["f".to_owned()])));
+        assert_eq!(metadata.owner_references.map(|owners| owners[0].uid.clone()).as_deref(), Some("o"));
+        assert!(metadata.creation_timestamp.is_some());
+        assert_eq!((metadata.labels, metadata.managed_fields), (None, None));
+        assert_eq!(serde_json::from_str::<Reduced>(r#"{"kind": "Status", "status": "Success"}"#).unwrap(), Reduced::default());
     }
 }
