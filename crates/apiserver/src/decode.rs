@@ -32,13 +32,15 @@ pub(crate) fn typed(
             expected.kind, expected.version, expected.kind
         ))
     };
+    let mut too_large = None;
     let (mut object, faults) = match format {
         Format::Json => {
-            let parsed = codec::json::parse(body).map_err(|e| unreadable_json(expected, body, &e))?;
+            let parsed = codec::json::parse_typed(body).map_err(|e| unreadable_json(expected, body, &e))?;
             check_is_object(expected, &parsed.value, body)?;
             // A body of another kind is refused for that, not for its fields.
             let is_checked = *validation != FieldValidation::Ignore && check_kind(catalog, &parsed.value, expected).is_ok();
             let faults = if is_checked { codec::strict::check_json(catalog, type_id, &parsed, body) } else { Vec::new() };
+            too_large = parsed.too_large;
             (parsed.value, faults)
         }
         Format::Yaml => (yaml(body).map_err(|e| unrecognized(expected, body, &format!("yaml: {e}")))?, Vec::new()),
@@ -57,7 +59,11 @@ pub(crate) fn typed(
         }
         _ => faults,
     };
-    codec::normalise(catalog, type_id, &mut object).map_err(|e| refused(&e))?;
+    let normalised = match format {
+        Format::Json => codec::normalise_json(catalog, type_id, &mut object, too_large.as_deref(), body),
+        Format::Yaml | Format::Protobuf => codec::normalise(catalog, type_id, &mut object),
+    };
+    normalised.map_err(|e| refused(&e))?;
     if *validation == FieldValidation::Strict && !faults.is_empty() {
         return Err(refused(&format!("strict decoding error: {}", faults.join(", "))));
     }
@@ -223,8 +229,8 @@ fn yaml(body: &[u8]) -> Result<Value, String> {
     codec::yaml::documents(text).next().unwrap_or(Ok(Value::Null)).map_err(|e| e.to_string())
 }
 
-/// An object in JSON without a key that stands twice, as clients send most YAML.
+/// An object in JSON that YAML's reader takes too, without a key that stands twice, as clients send most YAML.
 fn plain_json(body: &[u8]) -> Option<Value> {
     let parsed = body.starts_with(b"{").then(|| codec::json::parse(body).ok()).flatten()?;
-    parsed.duplicates.is_empty().then_some(parsed.value)
+    (parsed.duplicates.is_empty() && !parsed.is_repaired).then_some(parsed.value)
 }

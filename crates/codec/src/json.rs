@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::json_text;
+
 /// Upstream refuses larger bodies before decoding (`MaxRequestBodyBytes`, 3 MiB); this guards the other callers, such as a list
 /// that a client reads.
 const LEN_MAX: usize = 256 << 20;
@@ -14,6 +16,10 @@ pub struct Parsed {
     pub value: Value,
     /// `duplicate field "spec.replicas"`, in document order. The last one of a pair is the one kept.
     pub duplicates: Vec<String>,
+    /// The text was read as Go reads it, which is not how it stands there: no reader but Go's JSON decoder would take it.
+    pub is_repaired: bool,
+    /// The first number that no float64 holds, as it is written; the tree has another in its stead.
+    pub too_large: Option<String>,
 }
 
 /// Why text is no JSON; its display is for the client.
@@ -30,15 +36,35 @@ impl std::error::Error for Error {}
 
 /// Nesting is limited to 128 levels by serde_json.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
+    let parsed = parse_typed(bytes)?;
+    match &parsed.too_large {
+        None => Ok(parsed),
+        Some(number) => Err(too_large(number)),
+    }
+}
+
+/// For what goes on to `normalise_json`: a number that is too large is a fault of its own only where a number may stand.
+pub fn parse_typed(bytes: &[u8]) -> Result<Parsed, Error> {
     if bytes.len() > LEN_MAX {
         return Err(Error(format!("the document is larger than {LEN_MAX} bytes")));
     }
+    read(bytes).or_else(|fault| {
+        let (text, too_large) = json_text::repaired(bytes);
+        read(&text).map(|parsed| Parsed { is_repaired: true, too_large, ..parsed }).map_err(|_| fault)
+    })
+}
+
+pub(crate) fn too_large(number: &str) -> Error {
+    Error(format!("json: cannot unmarshal number {number} into Go value of type float64"))
+}
+
+fn read(bytes: &[u8]) -> Result<Parsed, Error> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Tree { repeated: &mut repeated }.deserialize(&mut deserializer).map_err(|e| Error(e.to_string()))?;
     deserializer.end().map_err(|e| Error(e.to_string()))?;
     let duplicates = repeated.iter().map(|path| format!("duplicate field {}", quoted(path))).collect();
-    Ok(Parsed { value, duplicates })
+    Ok(Parsed { value, duplicates, is_repaired: false, too_large: None })
 }
 
 /// What Go's decoder says when the kind of a document is looked for before anything else of it. `None`: it can be read.

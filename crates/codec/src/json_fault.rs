@@ -11,9 +11,10 @@ pub fn find(text: &[u8]) -> Option<String> {
     scan.value(0).and_then(|()| scan.end()).err()
 }
 
-struct Scan<'a> {
-    text: &'a [u8],
-    at: usize,
+/// Passes over values from `at` on.
+pub(crate) struct Scan<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl Scan<'_> {
@@ -24,7 +25,7 @@ impl Scan<'_> {
     }
 
     /// The next byte that is no space; the end is a fault.
-    fn peek(&mut self) -> Result<u8, String> {
+    pub(crate) fn peek(&mut self) -> Result<u8, String> {
         self.skip_space();
         self.text.get(self.at).copied().ok_or_else(|| END.to_owned())
     }
@@ -42,13 +43,13 @@ impl Scan<'_> {
         if self.at == self.text.len() { Ok(()) } else { Err(self.unexpected("after top-level value")) }
     }
 
-    fn value(&mut self, depth: usize) -> Result<(), String> {
+    pub(crate) fn value(&mut self, depth: usize) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err("exceeded max depth".to_owned());
         }
         match self.peek()? {
-            b'{' => self.object(depth),
-            b'[' => self.array(depth),
+            b'{' => self.members(&mut |scan, _| scan.value(depth + 1)),
+            b'[' => self.items(&mut |scan, _| scan.value(depth + 1)),
             b'"' => self.string(),
             b'-' | b'0'..=b'9' => self.number(),
             b't' => self.literal("true"),
@@ -58,7 +59,8 @@ impl Scan<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), String> {
+    /// The members of an object; `each` reads a value, given its key's text with the quotes.
+    pub(crate) fn members(&mut self, each: &mut dyn FnMut(&mut Self, &[u8]) -> Result<(), String>) -> Result<(), String> {
         self.at += 1;
         if self.peek()? == b'}' {
             self.at += 1;
@@ -68,12 +70,14 @@ impl Scan<'_> {
             if self.peek()? != b'"' {
                 return Err(self.unexpected("looking for beginning of object key string"));
             }
+            let from = self.at;
             self.string()?;
+            let key = &self.text[from..self.at];
             if self.peek()? != b':' {
                 return Err(self.unexpected("after object key"));
             }
             self.at += 1;
-            self.value(depth + 1)?;
+            each(self, key)?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b'}' => {
@@ -85,23 +89,25 @@ impl Scan<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), String> {
+    /// The items of an array; `each` reads one, given its index.
+    pub(crate) fn items(&mut self, each: &mut dyn FnMut(&mut Self, usize) -> Result<(), String>) -> Result<(), String> {
         self.at += 1;
         if self.peek()? == b']' {
             self.at += 1;
             return Ok(());
         }
-        loop {
-            self.value(depth + 1)?;
+        for idx in 0.. {
+            each(self, idx)?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b']' => {
                     self.at += 1;
-                    return Ok(());
+                    break;
                 }
                 _ => return Err(self.unexpected("after array element")),
             }
         }
+        Ok(())
     }
 
     fn string(&mut self) -> Result<(), String> {

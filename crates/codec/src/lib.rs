@@ -11,6 +11,7 @@ pub mod json;
 pub mod json_fault;
 pub mod strict;
 
+mod json_text;
 mod normalise;
 mod reflected;
 mod scalar;
@@ -22,7 +23,7 @@ pub mod protobuf;
 pub mod stored;
 pub mod yaml;
 
-pub use normalise::{normalise, zero};
+pub use normalise::{normalise, normalise_json, zero};
 pub use reflected::convert;
 pub use shed::{Written, has_empties, shed};
 

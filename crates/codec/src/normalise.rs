@@ -9,17 +9,40 @@ use object::duration;
 use object::quantity::Quantity;
 use serde_json::{Map, Value};
 
-use crate::json::kind_of;
+use crate::json::{self, kind_of};
+use crate::json_text::{self, Step};
 use crate::scalar;
 
 /// Brings `value` into Go's form. An error leaves it half done.
 pub fn normalise(catalog: &Catalog, ty: TypeId, value: &mut Value) -> Result<(), String> {
-    let shape = Shape::Struct(ty);
+    walk_document(catalog, ty, value).map_err(Mismatch::into_text)
+}
+
+/// `normalise` for what `json::parse_typed` read from `body`: a fault shows a number as it is written there.
+pub fn normalise_json(catalog: &Catalog, ty: TypeId, value: &mut Value, too_large: Option<&str>, body: &[u8]) -> Result<(), String> {
+    walk_document(catalog, ty, value).map_err(|mismatch| mismatch.with_number_of(body).into_text())?;
+    match too_large {
+        // It may have stood in a field that the type does not know.
+        Some(number) if has_stand_in(value) => Err(json::too_large(number).to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn walk_document(catalog: &Catalog, ty: TypeId, value: &mut Value) -> Result<(), Mismatch> {
     // Go reads a null body as an object without fields.
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
-    walk(catalog, &shape, "", value).map_err(Mismatch::into_text)
+    walk(catalog, &Shape::Struct(ty), "", value)
+}
+
+fn has_stand_in(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64() == Some(json_text::STAND_IN),
+        Value::Array(items) => items.iter().any(has_stand_in),
+        Value::Object(map) => map.values().any(has_stand_in),
+        _ => false,
+    }
 }
 
 /// A struct none of whose fields was given.
@@ -32,6 +55,8 @@ pub fn zero(catalog: &Catalog, ty: TypeId) -> Value {
 /// What is wrong, with the way to it gathered while walking back up.
 struct Mismatch {
     cause: Cause,
+    /// The way down to the value, innermost step first.
+    steps: Vec<Step>,
     /// Go goes on after a mismatch and reports the first at the end; but what a type's own decoder returns ends it at once.
     is_final: bool,
 }
@@ -50,11 +75,11 @@ enum Cause {
 impl Mismatch {
     fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
         let cause = Cause::Type { found: found.into(), wanted: wanted.into(), owner: String::new(), path: Vec::new() };
-        Mismatch { cause, is_final: false }
+        Mismatch { cause, steps: Vec::new(), is_final: false }
     }
 
     fn text(text: impl Into<String>) -> Self {
-        Mismatch { cause: Cause::Text(text.into()), is_final: false }
+        Mismatch { cause: Cause::Text(text.into()), steps: Vec::new(), is_final: false }
     }
 
     fn into_final(self) -> Self {
@@ -69,6 +94,22 @@ impl Mismatch {
         self.into_final()
     }
 
+    fn inside(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    fn with_number_of(mut self, body: &[u8]) -> Self {
+        self.steps.reverse();
+        if let Cause::Type { found, .. } = &mut self.cause
+            && found.starts_with("number ")
+            && let Some(number) = json_text::number_at(body, &self.steps)
+        {
+            *found = format!("number {number}");
+        }
+        self
+    }
+
     /// Go: `errorContext` names the struct that holds the field, and all fields on the way without indexes and map keys.
     fn below(mut self, ty: &Type, field: &Field) -> Self {
         if let Cause::Type { owner, path, .. } = &mut self.cause {
@@ -78,7 +119,7 @@ impl Mismatch {
             path.push(field.name.clone());
             path.extend(field.inlined.rsplit('.').filter(|part| !part.is_empty()).map(str::to_owned));
         }
-        self
+        self.inside(Step::Key(field.name.clone()))
     }
 
     fn into_text(self) -> String {
@@ -109,7 +150,7 @@ fn walk_all<'a>(
     mut walk: impl FnMut(&mut Value) -> Result<(), Mismatch>,
 ) -> Result<(), Mismatch> {
     let mut fault = None;
-    values.for_each(|value| keep(&mut fault, walk(value)));
+    values.enumerate().for_each(|(idx, value)| keep(&mut fault, walk(value).map_err(|mismatch| mismatch.inside(Step::Index(idx)))));
     fault.map_or(Ok(()), Err)
 }
 
@@ -157,7 +198,9 @@ fn walk(catalog: &Catalog, shape: &Shape, named: &str, value: &mut Value) -> Res
     match (shape, &mut *value) {
         (Shape::Struct(id), Value::Object(map)) => walk_struct(catalog, catalog.get(*id), map),
         (Shape::List(item), Value::Array(items)) => walk_all(items.iter_mut(), |value| walk_item(catalog, item, item_name(named), value)),
-        (Shape::Map(item), Value::Object(map)) => map.values_mut().try_for_each(|value| walk_item(catalog, item, item_name(named), value)),
+        (Shape::Map(item), Value::Object(map)) => map.iter_mut().try_for_each(|(key, value)| {
+            walk_item(catalog, item, item_name(named), value).map_err(|mismatch| mismatch.inside(Step::Key(key.clone())))
+        }),
         (Shape::Bool, Value::Bool(_)) | (Shape::String, Value::String(_)) => Ok(()),
         (Shape::Int32, Value::Number(n)) => match n.as_i64() {
             Some(i) if i32::try_from(i).is_ok() => Ok(()),

@@ -4,7 +4,7 @@ use kinds::{TypeId, builtin};
 use object::key::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::{Written, has_empties, json, normalise, shed, stored, strict};
+use crate::{Written, has_empties, json, normalise, normalise_json, shed, stored, strict};
 
 pub(crate) fn ty(api_version: &str, kind: &str) -> TypeId {
     builtin().type_of(&GroupVersionKind::from_api_version(api_version, kind)).expect(kind)
@@ -203,6 +203,47 @@ fn duplicates_keep_the_last_and_are_noted() {
         assert!(json::parse(bad.as_bytes()).is_err(), "{bad}");
     }
     assert!(json::parse("[".repeat(100_000).as_bytes()).is_err());
+}
+
+#[test]
+fn text_is_read_as_go_reads_it() {
+    for (text, read) in [
+        (&b"{\"a\":\"\xff\xe2\x82x\"}"[..], "{\"a\":\"\u{fffd}\u{fffd}\u{fffd}x\"}"),
+        (
+            br#"["\ud800","\udc00x","\ud800\ud83d\ude00","\\ud800\"1e400"]"#,
+            "[\"\u{fffd}\",\"\u{fffd}x\",\"\u{fffd}\u{1f600}\",\"\\\\ud800\\\"1e400\"]",
+        ),
+    ] {
+        let parsed = json::parse(text).unwrap();
+        assert_eq!(parsed.value.to_string(), read);
+        assert!(parsed.is_repaired);
+    }
+    assert_eq!(
+        json::parse(b"[1e400,-1e999]").unwrap_err().to_string(),
+        "json: cannot unmarshal number 1e400 into Go value of type float64"
+    );
+    assert!(json::parse(b"[\xff]").is_err());
+}
+
+#[test]
+fn numbers_are_shown_as_they_are_written() {
+    let check = |body: &str, expected: Result<(), &str>| {
+        let parsed = json::parse_typed(body.as_bytes()).unwrap();
+        let mut value = parsed.value;
+        let result = normalise_json(builtin(), ty("v1", "Pod"), &mut value, parsed.too_large.as_deref(), body.as_bytes());
+        assert_eq!(result, expected.map_err(|fault| format!("json: cannot unmarshal {fault}")), "{body}");
+    };
+    check(
+        r#"{"metadata":{"generation":1,"generation":1e2}}"#,
+        Err("number 1e2 into Go struct field ObjectMeta.metadata.generation of type int64"),
+    );
+    check(r#"{"metadata":{"generation":-1e400}}"#, Err("number -1e400 into Go struct field ObjectMeta.metadata.generation of type int64"));
+    check(
+        r#"{"spec":{"containers":[{},{"ports":[{"containerPort":100.00}]}],"\u0078":[100.0]}}"#,
+        Err("number 100.00 into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32"),
+    );
+    check(r#"{"metadata":{"labels":{"a":1e400}}}"#, Err("number into Go struct field ObjectMeta.metadata.labels of type string"));
+    check(r#"{"unknown":1e400}"#, Ok(()));
 }
 
 #[test]
