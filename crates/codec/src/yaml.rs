@@ -2,6 +2,7 @@
 //!
 //! Upstream turns YAML into JSON first (`sigs.k8s.io/yaml`), so numbers, keys and duplicates follow that road here too.
 
+mod fault;
 mod plain;
 mod read;
 mod write;

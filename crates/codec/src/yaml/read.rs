@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, Options, Spanned};
 
+use super::fault;
 use crate::json::quoted;
 
 /// Far above any manifest, far below what an alias bomb makes: ten levels of ten aliases are a billion nodes.
@@ -36,13 +37,16 @@ impl Error {
 
 /// One document; empty text is null. Of duplicate keys the last one counts.
 pub fn parse(text: &str) -> Result<Value, Error> {
+    if fault::leading_tab(text).is_some() {
+        return Err(Error(fault::find(text).unwrap_or_default()));
+    }
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
     serde_saphyr::with_deserializer_from_str_with_options(text, options(DuplicateKeyPolicy::LastWins), |deserializer| {
         Tree::Value.deserialize(deserializer)
     })
-    .map_err(Error::of)
+    .map_err(|error| fault::find(text).map_or_else(|| Error::of(error), Error))
 }
 
 /// What Go's strict reader says about keys that stand twice: one text of several lines, or none. For text that `parse` takes.
@@ -89,7 +93,8 @@ fn split(text: &str) -> Vec<&str> {
         if is_separator {
             parts.push(&text[start..at]);
             // What stands on the separator's line after it belongs to the document (`--- # comment`).
-            start = at + 3;
+            let rest = &line[3..];
+            start = at + line.len() - rest.trim_start_matches([' ', '\t']).len();
         }
         at += line.len();
     }
