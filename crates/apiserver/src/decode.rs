@@ -174,7 +174,9 @@ fn applied(body: &[u8], validation: &FieldValidation) -> Result<Patch, Status> {
     if let Some(tree) = plain_json(body) {
         return Ok(Patch { kind: PatchKind::Apply, tree, faults: Vec::new(), refusal: None });
     }
-    let tree = yaml(body).map_err(|e| Status::bad_request(format!("error decoding patch: error converting YAML to JSON: yaml: {e}")))?;
+    // Upstream makes JSON of what does not look like it before it asks for the object.
+    let step = if body.trim_ascii_start().starts_with(b"{") { "decoding patch: error converting YAML to JSON" } else { "encoding patch" };
+    let tree = yaml(body).map_err(|e| Status::bad_request(format!("error {step}: yaml: {e}")))?;
     if !tree.is_null() && !tree.is_object() {
         let found = codec::json::kind_of(&tree);
         return Err(Status::bad_request(format!(
