@@ -138,7 +138,7 @@ impl Writer {
         let metadata = self.listing.metadata();
         let (kind, api_version) = match self.item {
             Item::Row(style) => {
-                return table::head(style, &metadata, &table::definitions(&self.listing.resource));
+                return table::head(style, &metadata, table::definitions(&self.listing.resource));
             }
             Item::Metadata(version) => ("PartialObjectMetadataList".to_owned(), format!("meta.k8s.io/{version}")),
             Item::Stored | Item::Tree => (self.listing.resource.list_kind.clone(), self.listing.resource.gvk().api_version()),

@@ -1,6 +1,10 @@
 //! `as=Table`: objects as the rows that kubectl prints.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use bytes::{BufMut, BytesMut};
+use codec::openapi::Descriptions;
 use jiff::Timestamp;
 use kinds::Resource;
 use object::Value;
@@ -12,9 +16,15 @@ use serde_json::json;
 use crate::negotiate::{Include, Style};
 use crate::pieces;
 
-/// What the columns of a kind are.
-pub(crate) fn definitions(resource: &Resource) -> Value {
-    show::column_definitions(show::columns(&resource.group, &resource.version, &resource.plural))
+/// What the columns of a kind are. The sentences are unpacked once, for all tables, and let go.
+pub(crate) fn definitions(resource: &Resource) -> &'static Value {
+    static ALL: OnceLock<HashMap<&str, Value>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let texts = descriptions::Upstream::unpack();
+        let of_field = |ty: &str, field: &str| texts.of_field(ty, field).map(str::to_owned);
+        show::tables().iter().map(|(name, columns)| (*name, show::column_definitions(columns, &of_field))).collect()
+    });
+    &all[show::table_name(&resource.group, &resource.version, &resource.plural)]
 }
 
 /// A table of one object. In a watch only the first one says what its columns are.
@@ -25,10 +35,10 @@ pub(crate) fn text_of_one(
     stored: &Stored,
     is_first: bool,
 ) -> Result<BytesMut, Status> {
-    let definitions = if is_first { definitions(resource) } else { Value::Null };
+    let definitions = if is_first { definitions(resource) } else { &Value::Null };
     let metadata = json!({"resourceVersion": stored.revision.0.to_string()});
     let mut text = BytesMut::with_capacity(4096);
-    text.put_slice(head(style, &metadata, &definitions).as_bytes());
+    text.put_slice(head(style, &metadata, definitions).as_bytes());
     put_rows(&mut text, registry, resource, style, std::slice::from_ref(stored), false)?;
     text.put_slice(b"]}");
     Ok(text)

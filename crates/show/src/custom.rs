@@ -16,6 +16,7 @@ pub fn custom_columns(additional: &Value) -> Vec<Column> {
         ty: Cow::Borrowed("string"),
         format: Cow::Borrowed("name"),
         description: String::new(),
+        field: "apimachinery.pkg.apis.meta.v1.ObjectMeta.name",
         priority: 0,
     };
     let mut columns = vec![name];
@@ -30,6 +31,7 @@ pub fn custom_columns(additional: &Value) -> Vec<Column> {
             ty: Cow::Owned(text(&column["type"])),
             format: Cow::Owned(text(&column["format"])),
             description,
+            field: "",
             priority: column["priority"].as_i64().unwrap_or(0) as i32,
         });
     }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use age::human_duration;
-pub use columns::{Column, column_definitions, columns};
+pub use columns::{Column, column_definitions, columns, table_name, tables};
 pub use custom::{custom_cells, custom_columns};
 
 /// One line of a table.

@@ -295,3 +295,16 @@ fn custom_resources_show_their_printer_columns() {
     assert_eq!(default.iter().map(|c| c.name.as_ref()).collect::<Vec<_>>(), ["Name", "Age"]);
     assert_eq!(custom_cells(&Value::Null, &object, now()), [json!("a"), json!("60s")]);
 }
+
+/// A column is described by the field it shows, or not at all.
+#[test]
+fn columns_bear_the_words_of_their_fields() {
+    let of_field = |ty: &str, field: &str| Some(format!("{ty}#{field}"));
+    let pods = crate::column_definitions(crate::columns("", "v1", "pods"), &of_field);
+    let described: Vec<&str> = pods.as_array().unwrap().iter().map(|c| c["description"].as_str().unwrap()).collect();
+    let metadata = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    assert_eq!(described[0], format!("{metadata}#name"));
+    assert_eq!(described[1..4], ["", "", ""]);
+    assert_eq!(described[4], format!("{metadata}#creationTimestamp"));
+    assert_eq!(described[6], "io.k8s.api.core.v1.PodSpec#nodeName");
+}

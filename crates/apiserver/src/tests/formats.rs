@@ -107,3 +107,14 @@ fn what_is_gone_is_shown_in_the_shape_asked_for() {
     check_last("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata", r#""PartialObjectMetadata" "4" "m" null"#);
     check_last("application/json;as=Table", r#""Table" "4" null ["m",1,"0s"]"#);
 }
+
+#[test]
+fn every_field_that_describes_a_column_has_a_description() {
+    for resource in &kinds::builtin().resources {
+        let columns = show::columns(&resource.group, &resource.version, &resource.plural);
+        let definitions = crate::table::definitions(resource).as_array().expect("columns");
+        for (column, definition) in columns.iter().zip(definitions) {
+            assert_eq!(column.field.is_empty(), definition["description"] == "", "{} {}", resource.plural, column.name);
+        }
+    }
+}
