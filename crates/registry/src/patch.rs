@@ -9,7 +9,7 @@ use object::{Value, meta};
 use crate::options::{FieldValidation, WriteOptions};
 use crate::request::{Request, Written};
 use crate::write::{Plan, Way};
-use crate::{Registry, address, metadata};
+use crate::{Registry, address, metadata, rows};
 
 /// Upstream: `MaxRetryWhenPatchConflicts`.
 const CONFLICTS_MAX: usize = 5;
@@ -188,7 +188,7 @@ impl Registry {
                     };
                     self.update_with(request, &plan, &mut make).await
                 }
-                None if !request.subresource.is_empty() => Err(request.not_found()),
+                None if !rows::creates_on_apply(&request.resource, &request.subresource) => Err(request.not_found()),
                 None => self.apply_new(request, patch, options, warnings).await,
             };
             match written {

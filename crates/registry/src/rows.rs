@@ -9,6 +9,8 @@ fn is_in(rows: Rows, resource: &Resource) -> bool {
     rows.iter().any(|(group, plural)| *plural == resource.plural && *group == resource.group)
 }
 
+/// An apply to the status of an object that is not there makes it, for upstream's status passes on that it may.
+const CREATE_ON_STATUS_APPLY: Rows = &[("admissionregistration.k8s.io", "validatingadmissionpolicies")];
 /// An update of an object that is not there makes it.
 const CREATE_ON_UPDATE: Rows = &[
     ("", "endpoints"),
@@ -77,6 +79,9 @@ pub(crate) fn is_uncounted(resource: &Resource) -> bool {
 }
 pub(crate) fn creates_on_update(resource: &Resource) -> bool {
     is_in(CREATE_ON_UPDATE, resource)
+}
+pub(crate) fn creates_on_apply(resource: &Resource, subresource: &str) -> bool {
+    subresource.is_empty() || subresource == "status" && is_in(CREATE_ON_STATUS_APPLY, resource)
 }
 pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     !is_in(CONDITIONAL_UPDATE, resource)

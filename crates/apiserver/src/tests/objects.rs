@@ -141,6 +141,18 @@ fn every_kind_of_patch() {
 }
 
 #[test]
+fn an_apply_to_the_status_of_a_missing_policy_would_make_it() {
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/p/status?fieldManager=m";
+    let body = r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"p"},"status":{"observedGeneration":1}}"#;
+    check(
+        &format!("header content-type application/apply-patch+yaml\nPATCH {path} {body}"),
+        expect![[r#"
+        422 {"apiVersion":"v1","code":422,"details":{"causes":[{"field":"spec.matchConstraints","message":"Required value","reason":"FieldValueRequired"},{"field":"spec.validations","message":"Required value: validations or auditAnnotations must contain at least one item","reason":"FieldValueRequired"},{"field":"spec.auditAnnotations","message":"Required value: validations or auditAnnotations must contain at least one item","reason":"FieldValueRequired"}],"group":"admissionregistration.k8s.io","kind":"ValidatingAdmissionPolicy","name":"p"},"kind":"Status","message":"ValidatingAdmissionPolicy.admissionregistration.k8s.io \"p\" is invalid: [spec.matchConstraints: Required value, spec.validations: Required value: validations or auditAnnotations must contain at least one item, spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item]","metadata":{},"reason":"Invalid","status":"Failure"}
+    "#]],
+    );
+}
+
+#[test]
 fn server_side_apply_creates_owns_and_conflicts() {
     let apply = "header content-type application/apply-patch+yaml";
     check(
