@@ -35,6 +35,18 @@ impl Rights for Everything {
 /// Upstream: a new namespace's pods may come before its default account does; they wait about as long as ten tries took.
 const ACCOUNT_WAIT_MAX: Duration = Duration::from_millis(1_500);
 
+impl Registry {
+    /// Upstream: an update or an apply that makes its object needs the right to create it too.
+    pub(crate) fn check_may_create(&self, request: &Request) -> Result<(), Status> {
+        let resource = &request.resource;
+        let attributes = Attributes::resource(&request.user, "create", &resource.group, &resource.version, &resource.plural)
+            .in_namespace(&request.namespace)
+            .named(&request.name)
+            .with_subresource(&request.subresource);
+        if self.rights.allows(&attributes) { Ok(()) } else { Err(attributes.forbidden("")) }
+    }
+}
+
 impl View for Registry {
     fn get(&self, resource: &GroupResource, key: &ObjectKey) -> Option<Value> {
         let catalog = self.catalog();

@@ -223,6 +223,7 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<Written, Status> {
         let config = &patch.tree;
+        self.check_may_create(request)?;
         if !meta::uid(config).is_empty() {
             let cause = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(config));
             return Err(Status::conflict(&request.group_resource(), &request.name, &cause));

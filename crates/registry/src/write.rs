@@ -143,6 +143,7 @@ impl Registry {
             return Err(Status::invalid(&named, &request.name, &[fault]));
         }
         if rows::creates_on_update(&request.resource) && request.subresource.is_empty() && !self.exists(request) {
+            self.check_may_create(request)?;
             if !meta::uid(&object).is_empty() {
                 return Err(other_uid(request, meta::uid(&object), ""));
             }
