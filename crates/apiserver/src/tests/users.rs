@@ -61,6 +61,29 @@ fn roles_hold_at_once() {
 }
 
 #[test]
+fn who_may_only_change_makes_nothing() {
+    check(
+        r#"
+        bootstrap
+        quiet POST /apis/rbac.authorization.k8s.io/v1/clusterroles {"metadata":{"name":"changer"},"rules":[{"apiGroups":["","coordination.k8s.io"],"resources":["configmaps","leases"],"verbs":["get","patch","update"]}]}
+        quiet POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings {"metadata":{"name":"c"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"changer"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"jane"}]}
+        quiet POST /api/v1/namespaces/default/configmaps {"metadata":{"name":"there"}}
+        as jane
+        PUT /apis/coordination.k8s.io/v1/namespaces/default/leases/l {"metadata":{"name":"l"}}
+        header content-type application/apply-patch+yaml
+        PATCH /api/v1/namespaces/default/configmaps/new?fieldManager=x {"apiVersion":"v1","kind":"ConfigMap"}
+        header content-type application/apply-patch+yaml
+        PATCH /api/v1/namespaces/default/configmaps/there?fieldManager=x {"apiVersion":"v1","kind":"ConfigMap"}
+        "#,
+        expect![[r#"
+            403 {"apiVersion":"v1","code":403,"details":{"group":"coordination.k8s.io","kind":"leases","name":"l"},"kind":"Status","message":"leases.coordination.k8s.io \"l\" is forbidden: User \"jane\" cannot create resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"default\"","metadata":{},"reason":"Forbidden","status":"Failure"}
+            403 {"apiVersion":"v1","code":403,"details":{"kind":"configmaps","name":"new"},"kind":"Status","message":"configmaps \"new\" is forbidden: User \"jane\" cannot create resource \"configmaps\" in API group \"\" in the namespace \"default\"","metadata":{},"reason":"Forbidden","status":"Failure"}
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"there","namespace":"default","resourceVersion":"209"}}
+        "#]],
+    );
+}
+
+#[test]
 fn nobody_grants_what_they_do_not_hold() {
     check(
         r#"
